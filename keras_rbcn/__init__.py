@@ -1,0 +1,11 @@
+"""1-bit convolutional networks for Keras, trained with a teacher, shipped by LCE."""
+
+# First, before anything imports TensorFlow: it settles which Keras is used.
+from keras_rbcn import _backend  # isort: skip  # noqa: F401
+from importlib.metadata import version as _version
+
+from keras_rbcn import layers, losses
+
+__version__ = _version("keras-rbcn")
+
+__all__ = ["__version__", "layers", "losses"]

@@ -1,0 +1,101 @@
+"""The one place that settles which Keras is used.
+
+larq and Larq Compute Engine know only Keras 2. Since TensorFlow 2.16 ``tf.keras`` is
+Keras 2 (the package tf_keras) only if the environment variable
+``TF_USE_LEGACY_KERAS`` is set before TensorFlow is imported. This module sets it,
+checks what is installed, and hands out ``keras`` and ``tf`` to the other modules.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib import metadata
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+
+# The same ranges as in setup.py (a test compares them); those of the packages whose
+# wrong version breaks keras_rbcn in ways that do not name the version.
+REQUIREMENTS = {
+    "tensorflow": ">=2.18,<2.22",
+    "tf-keras": ">=2.18,<2.22",
+    "larq": ">=0.14,<0.15",
+    "larq-compute-engine": ">=0.16,<0.17",
+    "numpy": ">=1.26,<2",
+}
+
+_KERAS_3_HELP = """\
+keras_rbcn needs Keras 2 (tf_keras), because larq and Larq Compute Engine know only \
+Keras 2, but TensorFlow has already been imported with Keras {version}.
+Import keras_rbcn before tensorflow and keras, or put these two lines at the top of \
+your program (in a notebook: restart the runtime, then run them first):
+    import os
+    os.environ["TF_USE_LEGACY_KERAS"] = "1\""""
+
+
+def check_versions() -> None:
+    """Checks the installed packages against `REQUIREMENTS`.
+
+    Raises:
+        ImportError: If a package is missing or its version is out of range; names the
+            package, the version found and the range.
+    """
+    for package, specifier in REQUIREMENTS.items():
+        install = f"Install it with: python -m pip install '{package}{specifier}'"
+        try:
+            version = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            raise ImportError(
+                f"keras_rbcn needs {package}{specifier}, which is not installed. "
+                f"{install}"
+            ) from None
+        # Pre-releases and local builds ("2.20.0rc1", "2.20.0+cpu") count by number.
+        if not SpecifierSet(specifier).contains(version, prereleases=True):
+            raise ImportError(
+                f"keras_rbcn needs {package}{specifier}; found {package} {version}. "
+                f"{install}"
+            )
+
+
+def _import_keras_2() -> tuple[Any, Any]:
+    """Imports TensorFlow with Keras 2, and returns `(keras, tf)`."""
+    if "tensorflow" not in sys.modules:
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    tf = importlib.import_module("tensorflow")
+    if not tf.keras.Model.__module__.startswith("tf_keras."):
+        version = getattr(tf.keras, "__version__", "(version unknown)")
+        raise ImportError(_KERAS_3_HELP.format(version=version))
+    return importlib.import_module("tf_keras"), tf
+
+
+def require_model(model: Any, name: str) -> Any:
+    """Returns `model` if it is a Keras 2 model, and says what to do if it is not.
+
+    Args:
+        model: What the user passed.
+        name: The argument's name, for the message.
+
+    Raises:
+        TypeError: If `model` is a Keras 3 model, or no Keras model at all.
+    """
+    if isinstance(model, keras.Model):
+        return model
+    if any(base.__module__.partition(".")[0] == "keras" for base in type(model).mro()):
+        raise TypeError(
+            f"Expected `{name}` to be a Keras 2 (tf_keras) model, received a Keras 3 "
+            f"object: {name}={type(model).__module__}.{type(model).__name__}. Build it "
+            "again with `import tf_keras as keras` in place of `import keras`, or save "
+            "its weights with `model.save_weights('teacher.weights.h5')` and load them "
+            "into the same architecture built with tf_keras; a whole Keras 3 model "
+            "file does not load in Keras 2."
+        )
+    raise TypeError(
+        f"Expected `{name}` to be a tf_keras.Model, received: "
+        f"{name}={model!r} of type {type(model).__name__}."
+    )
+
+
+check_versions()
+keras, tf = _import_keras_2()
