@@ -4,8 +4,18 @@
 from keras_rbcn import _backend  # isort: skip  # noqa: F401
 from importlib.metadata import version as _version
 
-from keras_rbcn import layers, losses
+from keras_rbcn import discriminators, layers, losses
+from keras_rbcn.conversion import copy_weights
+from keras_rbcn.training import RBCNModel, Tap
 
 __version__ = _version("keras-rbcn")
 
-__all__ = ["__version__", "layers", "losses"]
+__all__ = [
+    "RBCNModel",
+    "Tap",
+    "__version__",
+    "copy_weights",
+    "discriminators",
+    "layers",
+    "losses",
+]

@@ -1,0 +1,85 @@
+"""Copies what a student can take over from its teacher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_rbcn._backend import keras, require_model
+from keras_rbcn.layers import RectifiedConv2D
+
+
+def copy_weights(teacher: Any, student: Any) -> list[str]:
+    """Copies weights from a teacher to the layers of the same name in a student.
+
+    A convolution's kernel becomes the latent kernel of the student's convolution, and
+    the scale of a `RectifiedConv2D` is set anew to mean |W|. Latent kernels are not
+    clipped here; the layer's constraint does so with the first training step.
+
+    Args:
+        teacher: Built Keras 2 model; it is not changed.
+        student: Built Keras 2 model.
+
+    Returns:
+        Names of the layers that were copied.
+
+    Raises:
+        ValueError: If no layer has a counterpart, or if layers of one name hold
+            weights of different shapes; nothing is copied then.
+
+    Example:
+        >>> teacher = keras.Sequential(
+        ...     [keras.layers.Conv2D(2, 3, use_bias=False, name="conv")]
+        ... )
+        >>> student = keras.Sequential([RectifiedConv2D(2, 3, name="conv")])
+        >>> for model in (teacher, student):
+        ...     model.build((None, 8, 8, 1))
+        >>> copy_weights(teacher, student)
+        ['conv']
+    """
+    pairs = _pairs(require_model(teacher, "teacher"), require_model(student, "student"))
+    if not pairs:
+        raise ValueError(
+            "Expected teacher and student to have layers with weights of the same "
+            f"name, but '{teacher.name}' and '{student.name}' share none."
+        )
+    for source, target in pairs:
+        for name, variable in _weights(target).items():
+            variable.assign(_weights(source)[name])
+        if isinstance(target, RectifiedConv2D):
+            target.reset_scale()
+    return [target.name for _, target in pairs]
+
+
+def _pairs(teacher: Any, student: Any) -> list[tuple[Any, Any]]:
+    sources = {layer.name: layer for layer in teacher.layers}
+    pairs = []
+    for target in student.layers:
+        source = sources.get(target.name)
+        if source is None or not _weights(target):
+            continue
+        expected, received = _shapes(target), _shapes(source)
+        if expected != received:
+            raise ValueError(
+                f"Expected the layers '{target.name}' of student '{student.name}' and "
+                f"teacher '{teacher.name}' to hold the same weights; the student's are "
+                f"{expected}, the teacher's {received}."
+            )
+        pairs.append((source, target))
+    return pairs
+
+
+def _shapes(layer: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in _weights(layer).items()}
+
+
+def _weights(layer: Any) -> dict[str, Any]:
+    """The weights by their own name; a scale is computed, not copied."""
+    weights = {w.name.split("/")[-1].partition(":")[0]: w for w in layer.weights}
+    if isinstance(layer, RectifiedConv2D):
+        del weights["scale"]
+    elif isinstance(layer, keras.Model):
+        raise ValueError(
+            f"Expected models without nested models; '{layer.name}' is one. Copy its "
+            "layers' weights by calling copy_weights on the inner models."
+        )
+    return weights

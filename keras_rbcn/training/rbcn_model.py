@@ -1,0 +1,525 @@
+"""RBCNModel: trains a 1-bit student with a teacher, rectification and discriminators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras_rbcn._backend import keras, tf
+from keras_rbcn.discriminators import build_discriminator, build_discriminators
+from keras_rbcn.losses import (
+    attention_matching_loss,
+    discriminator_accuracy,
+    discriminator_loss,
+    distillation_loss,
+    student_adversarial_loss,
+)
+from keras_rbcn.training.checks import (
+    check_discriminators,
+    check_student,
+    check_tappable,
+    check_teacher,
+)
+from keras_rbcn.training.settings import TrainingSettings, distillation_from_logits
+from keras_rbcn.training.taps import (
+    Tap,
+    rectified_layers,
+    resolve_taps,
+    tap_shape,
+    with_features,
+)
+
+# Losses and measures of training beside the task's, in the order of the logs.
+_TRAINING_METRICS = (
+    "kernel_loss",
+    "adversarial_loss",
+    "discriminator_loss",
+    "discriminator_accuracy",
+    "distillation_loss",
+    "attention_loss",
+)
+
+
+class _Hidden:
+    """Holds models that Keras must not track as parts of the one that uses them.
+
+    Were the teacher a tracked part, its weights would be trained and its
+    regularisation losses added; were the tapped views, every layer would count twice.
+    """
+
+    def __init__(self, teacher: Any) -> None:
+        self.teacher = teacher
+        self.student_with_features: Any = None
+        self.teacher_with_features: Any = None
+
+
+@keras.saving.register_keras_serializable("keras_rbcn")
+class RBCNModel(keras.Model):
+    """Trains a 1-bit student with rectification, a teacher and feature discriminators.
+
+    `fit` minimises, for the student's kernels W, scales C and other parameters,
+
+        task loss + kernel_weight * kernel loss + adversarial_weight * adversarial loss
+        (+ distillation * distillation loss + attention_weight * attention loss)
+
+    while one discriminator per tap learns to tell the teacher's feature map from the
+    student's. The teacher runs once a step in inference mode and is never changed; the
+    student runs once a step in training mode. `evaluate`, `predict` and calls of the
+    model are the student's alone.
+
+    The logs of `fit` hold `loss` (all that the student minimises), `task_loss` (the
+    one to compare with `val_loss`), `kernel_loss`, `adversarial_loss`,
+    `discriminator_loss` and `discriminator_accuracy`, each unweighted: an accuracy
+    near 1.0 or one that stays at 0.5 means that the discriminators teach nothing.
+
+    Args:
+        student: Built Keras 2 model, usually with `RectifiedConv2D` layers.
+        teacher: Trained full-precision Keras 2 model with the same inputs, or None to
+            train with rectification alone.
+        taps: Which feature maps are compared: `"convolution"` pairs the batch
+            normalisation behind every rectified convolution of the student with the
+            teacher's layer of the same name; `"stage"` keeps the last of those with
+            one shape; or a sequence of layer names, or of pairs
+            `(student's layer, teacher's layer)`. `[]` taps nothing.
+        discriminators: What builds the discriminator of a tap: a function from a
+            feature map's shape (without the batch) to a Keras model that returns raw
+            scores, or one ready model for each tap.
+        check_teacher: Whether to refuse a teacher that looks untrained.
+        **kwargs: `name`.
+
+    Raises:
+        TypeError: If a model is not of Keras 2.
+        ValueError: If student and teacher do not fit: unbuilt, untrained, sharing
+            weights, with other inputs, or with taps that are unknown or differ in
+            shape. Both sides are named.
+
+    Example:
+        >>> def network(convolution):
+        ...     inputs = keras.Input((8, 8, 1))
+        ...     x = keras.layers.Conv2D(4, 3)(inputs)
+        ...     x = convolution(4, 3, padding="same", name="conv")(x)
+        ...     x = keras.layers.BatchNormalization(name="norm")(x)
+        ...     x = keras.layers.GlobalAveragePooling2D()(x)
+        ...     return keras.Model(inputs, keras.layers.Dense(3)(x))
+        >>> x, y = np.ones((8, 8, 8, 1), "float32"), np.zeros(8)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> teacher = network(keras.layers.Conv2D)
+        >>> teacher.compile("adam", loss)
+        >>> history = teacher.fit(x, y, verbose=0)
+        >>> model = RBCNModel(network(RectifiedConv2D), teacher)
+        >>> model.taps
+        [Tap(student='norm', teacher='norm')]
+        >>> model.compile("adam", loss)
+        >>> sorted(model.fit(x, y, verbose=0).history)[:2]
+        ['adversarial_loss', 'discriminator_accuracy']
+
+    Reference:
+        RBCN, arXiv 1908.07748; "Binary Neural Networks: Algorithms, Architectures,
+        and Applications", section 3.6.
+    """
+
+    def __init__(
+        self,
+        student: Any,
+        teacher: Any = None,
+        taps: str | Sequence[Any] = "convolution",
+        discriminators: Callable[..., Any] | Sequence[Any] = build_discriminator,
+        check_teacher: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_student(student)
+        self.student = student
+        self._hidden = _Hidden(teacher)
+        self.taps = self._resolve_taps(taps, check_teacher)
+        self.discriminators = self._make_discriminators(discriminators)
+        # Losses and metrics given to `compile` by output name are the student's.
+        self.output_names = getattr(student, "output_names", None)
+        self.settings = TrainingSettings()
+        self._total_loss = keras.metrics.Mean(name="total_loss")
+        self._trackers = {
+            name: keras.metrics.Mean(name=name) for name in _TRAINING_METRICS
+        }
+        self.built = True
+
+    @property
+    def teacher(self) -> Any:
+        """The full-precision teacher, or None; the very object that was passed."""
+        return self._hidden.teacher
+
+    @property
+    def losses(self) -> list[Any]:
+        """The student's regularisation losses."""
+        return self.student.losses
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The student's outputs."""
+        return self.student(inputs, training=training)
+
+    # --- compile -----------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        kernel_weight: float = TrainingSettings.kernel_weight,
+        adversarial_weight: float = TrainingSettings.adversarial_weight,
+        distillation: float = TrainingSettings.distillation,
+        temperature: float = TrainingSettings.temperature,
+        attention_weight: float = TrainingSettings.attention_weight,
+        adversarial_loss: str = TrainingSettings.adversarial_loss,
+        kernel_loss_gradient: str = TrainingSettings.kernel_loss_gradient,
+        discriminator_accuracy_limit: float = (
+            TrainingSettings.discriminator_accuracy_limit
+        ),
+        scale_optimizer: Any = None,
+        discriminator_optimizer: Any = None,
+        strategy_b_optimizer: Any = None,
+        strategy_b_every: int = TrainingSettings.strategy_b_every,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training: Keras' `compile`, and the weights of the method.
+
+        Args:
+            optimizer: Of the latent kernels and of every other parameter that has no
+                optimizer of its own. Callbacks that set a learning rate set this one.
+            loss: Task loss, as in Keras.
+            metrics: Of the student's outputs, as in Keras.
+            kernel_weight: Weight of the kernel loss, summed over all kernels.
+            adversarial_weight: Weight of the adversarial loss, the mean over taps.
+            distillation: Weight of the logits distillation loss (not in the paper).
+            temperature: Of the logits distillation.
+            attention_weight: Weight of attention matching at the taps (not in the
+                paper), the mean over taps.
+            adversarial_loss: `"least_squares"` or `"log"`.
+            kernel_loss_gradient: `"straight_through"` or `"full"`; see
+                `keras_rbcn.losses.kernel_loss`.
+            discriminator_accuracy_limit: A discriminator that tells more than this
+                share of a batch apart is not trained on that batch, so that it does
+                not win once and for all (not in the paper). 1.0 trains it always.
+            scale_optimizer: Of the scales C; `optimizer` if None. C is updated after
+                W, from gradients of the same step.
+            discriminator_optimizer: Of the discriminators; Adam with learning rate
+                1e-4 and beta_1 0.5 if None.
+            strategy_b_optimizer: If given, strategy B: a separate step on the task
+                loss for the parameters that are neither W nor C, with W and C fixed.
+            strategy_b_every: The separate step follows every so many-th joint step;
+                1 is after each step, the number of steps per epoch after each epoch.
+            **kwargs: What else `keras.Model.compile` takes, such as `loss_weights`,
+                `weighted_metrics`, `run_eagerly`, `steps_per_execution`.
+
+        Raises:
+            ValueError: For a negative weight, an unknown loss or rule, or a weight
+                that needs taps or a teacher where there are none.
+        """
+        self.settings = TrainingSettings(
+            kernel_weight=kernel_weight,
+            adversarial_weight=adversarial_weight,
+            distillation=distillation,
+            temperature=temperature,
+            attention_weight=attention_weight,
+            adversarial_loss=adversarial_loss,
+            kernel_loss_gradient=kernel_loss_gradient,
+            discriminator_accuracy_limit=discriminator_accuracy_limit,
+            strategy_b_every=strategy_b_every,
+        )
+        self.settings.check(bool(self.taps), self.teacher is not None)
+        if distillation > 0:
+            self._distillation_from_logits = distillation_from_logits(
+                self.student, self.teacher
+            )
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        get = keras.optimizers.get
+        self.scale_optimizer = scale_optimizer and get(scale_optimizer)
+        self.discriminator_optimizer = get(
+            discriminator_optimizer or keras.optimizers.Adam(1e-4, beta_1=0.5)
+        )
+        self.strategy_b_optimizer = strategy_b_optimizer and get(strategy_b_optimizer)
+
+    # --- parameter groups ---------------------------------------------------------
+
+    @property
+    def latent_kernels(self) -> list[Any]:
+        """W: the trainable latent kernels of the rectified convolutions."""
+        return self._trainable(layer.kernel for layer in rectified_layers(self.student))
+
+    @property
+    def scales(self) -> list[Any]:
+        """C: the trainable scales of the rectified convolutions."""
+        return self._trainable(layer.scale for layer in rectified_layers(self.student))
+
+    @property
+    def other_parameters(self) -> list[Any]:
+        """The student's trainable variables that are neither W nor C."""
+        known = {id(variable) for variable in self.latent_kernels + self.scales}
+        return [v for v in self.student.trainable_variables if id(v) not in known]
+
+    def _trainable(self, variables: Any) -> list[Any]:
+        wanted = {id(variable) for variable in variables}
+        return [v for v in self.student.trainable_variables if id(v) in wanted]
+
+    def _optimized(self) -> list[tuple[Any, list[Any]]]:
+        """Pairs of an optimizer and its variables for the student's joint step."""
+        if self.scale_optimizer is None:
+            return [(self.optimizer, self.student.trainable_variables)]
+        return [
+            (self.optimizer, self.latent_kernels + self.other_parameters),
+            (self.scale_optimizer, self.scales),
+        ]
+
+    def _discriminator_variables(self) -> list[Any]:
+        return [v for model in self.discriminators for v in model.trainable_variables]
+
+    # --- train_step ---------------------------------------------------------------
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step on one batch: student, scales, discriminators, strategy B."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        teacher_outputs, real = self._run_teacher(x)
+        with tf.GradientTape(persistent=True) as tape:
+            outputs, fake = self._run_student(x)
+            task_loss = self.compute_loss(x, y, outputs, sample_weight)
+            terms, losses = self._extra_losses(outputs, fake, teacher_outputs, real)
+            total_loss = tf.add_n([task_loss, *losses])
+        self._validate_target_and_loss(y, total_loss)
+        updates = [
+            (optimizer, variables, tape.gradient(total_loss, variables))
+            for optimizer, variables in self._optimized()
+        ]
+        if self._uses_discriminators:
+            variables = self._discriminator_variables()
+            gradients = tape.gradient(terms["discriminator_objective"], variables)
+            updates.append((self.discriminator_optimizer, variables, gradients))
+        del tape
+        for optimizer, variables, gradients in updates:
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if self.strategy_b_optimizer is not None:
+            self._maybe_strategy_b_step(x, y, sample_weight)
+        return self._update_logs(x, y, outputs, sample_weight, total_loss, terms)
+
+    @property
+    def _uses_discriminators(self) -> bool:
+        return bool(self.discriminators) and self.settings.adversarial_weight > 0
+
+    @property
+    def _uses_features(self) -> bool:
+        return self._uses_discriminators or (
+            bool(self.taps) and self.settings.attention_weight > 0
+        )
+
+    def _run_teacher(self, x: Any) -> tuple[Any, list[Any]]:
+        if self._uses_features:
+            return self._hidden.teacher_with_features(x, training=False)
+        if self.settings.distillation > 0:
+            return self.teacher(x, training=False), []
+        return None, []
+
+    def _run_student(self, x: Any) -> tuple[Any, list[Any]]:
+        if self._uses_features:
+            return self._hidden.student_with_features(x, training=True)
+        return self.student(x, training=True), []
+
+    def _extra_losses(
+        self, outputs: Any, fake: list[Any], teacher_outputs: Any, real: list[Any]
+    ) -> tuple[dict[str, Any], list[Any]]:
+        """Computes each loss of the method that is in use.
+
+        Returns:
+            The losses and measures by name, unweighted; and the list of the student's
+            losses, weighted.
+        """
+        settings = self.settings
+        terms: dict[str, Any] = {}
+        weighted = []
+        kernels = rectified_layers(self.student)
+        if kernels and settings.kernel_weight > 0:
+            gradient = settings.kernel_loss_gradient
+            terms["kernel_loss"] = tf.add_n([k.kernel_loss(gradient) for k in kernels])
+            weighted.append(settings.kernel_weight * terms["kernel_loss"])
+        if self._uses_discriminators:
+            terms.update(self._adversarial_terms(fake, real))
+            weighted.append(settings.adversarial_weight * terms["adversarial_loss"])
+        if settings.distillation > 0:
+            terms["distillation_loss"] = tf.add_n(
+                [
+                    distillation_loss(t, s, settings.temperature, logits)
+                    for t, s, logits in zip(
+                        tf.nest.flatten(teacher_outputs),
+                        tf.nest.flatten(outputs),
+                        self._distillation_from_logits,
+                        strict=True,
+                    )
+                ]
+            )
+            weighted.append(settings.distillation * terms["distillation_loss"])
+        if self.taps and settings.attention_weight > 0:
+            terms["attention_loss"] = _mean(
+                attention_matching_loss(r, f) for r, f in zip(real, fake, strict=True)
+            )
+            weighted.append(settings.attention_weight * terms["attention_loss"])
+        return terms, weighted
+
+    def _adversarial_terms(self, fake: list[Any], real: list[Any]) -> dict[str, Any]:
+        kind = self.settings.adversarial_loss
+        pairs = []
+        for discriminator, r, f in zip(self.discriminators, real, fake, strict=True):
+            # One pass for both: the student's loss and the discriminator's are two
+            # functions of the same scores, and each is differentiated with respect to
+            # its own variables only.
+            scores = discriminator(tf.concat([r, f], axis=0), training=True)
+            pairs.append(tf.split(scores, 2, axis=0))
+        losses = [discriminator_loss(r, f, kind) for r, f in pairs]
+        accuracies = [discriminator_accuracy(r, f, kind) for r, f in pairs]
+        # A discriminator that is far ahead rests until the student has caught up:
+        # one that always wins has no gradient left to teach with.
+        limit = self.settings.discriminator_accuracy_limit
+        objective = [
+            tf.where(accuracy <= limit, loss, 0.0)
+            for loss, accuracy in zip(losses, accuracies, strict=True)
+        ]
+        penalties = [p for model in self.discriminators for p in model.losses]
+        return {
+            "adversarial_loss": _mean(
+                student_adversarial_loss(f, kind) for _, f in pairs
+            ),
+            "discriminator_loss": _mean(losses),
+            "discriminator_accuracy": _mean(accuracies),
+            "discriminator_objective": tf.add_n([*objective, *penalties]),
+        }
+
+    def _maybe_strategy_b_step(self, x: Any, y: Any, sample_weight: Any) -> None:
+        every = self.settings.strategy_b_every
+        if every == 1:
+            self._strategy_b_step(x, y, sample_weight)
+            return
+        tf.cond(
+            tf.equal(tf.math.floormod(self.optimizer.iterations, every), 0),
+            lambda: self._strategy_b_step(x, y, sample_weight),
+            tf.no_op,
+        )
+
+    def _strategy_b_step(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """Updates what is neither W nor C on its own.
+
+        The student runs a second time here. Statistics of batch normalisation and the
+        metrics have already seen this batch, so they are put back.
+        """
+        seen = [*self.student.non_trainable_variables]
+        seen += [v for metric in self.metrics for v in metric.variables]
+        before = [tf.identity(variable) for variable in seen]
+        variables = self.other_parameters
+        with tf.GradientTape() as tape:
+            outputs = self.student(x, training=True)
+            loss = self.compute_loss(x, y, outputs, sample_weight)
+        gradients = tape.gradient(loss, variables)
+        for variable, value in zip(seen, before, strict=True):
+            variable.assign(value)
+        self.strategy_b_optimizer.apply_gradients(
+            zip(gradients, variables, strict=True)
+        )
+
+    def _update_logs(
+        self,
+        x: Any,
+        y: Any,
+        outputs: Any,
+        sample_weight: Any,
+        total_loss: Any,
+        terms: dict[str, Any],
+    ) -> dict[str, Any]:
+        logs = self.compute_metrics(x, y, outputs, sample_weight)
+        self._total_loss.update_state(total_loss)
+        task_loss = logs.pop("loss", total_loss)
+        logs = {"loss": self._total_loss.result(), "task_loss": task_loss, **logs}
+        for name, tracker in self._trackers.items():
+            if name in terms:
+                tracker.update_state(terms[name])
+                logs[name] = tracker.result()
+        return logs
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The metrics that `compile` was given: what `evaluate` returns."""
+        own = {self._total_loss.name, *self._trackers}
+        return {k: v for k, v in super().get_metrics_result().items() if k not in own}
+
+    # --- construction and serialization -------------------------------------------
+
+    def _resolve_taps(self, taps: Any, trained: bool) -> list[Tap]:
+        teacher = self.teacher
+        automatic = isinstance(taps, str)
+        if teacher is None:
+            if not automatic and len(taps) > 0:
+                raise ValueError(
+                    f"Expected a teacher to tap, received: teacher=None, taps={taps!r}."
+                )
+            return []
+        check_teacher(self.student, teacher, trained)
+        if not automatic and len(taps) == 0:
+            return []
+        check_tappable(self.student, "student")
+        check_tappable(teacher, "teacher")
+        resolved = resolve_taps(self.student, teacher, taps)
+        self._hidden.student_with_features = with_features(
+            self.student, [tap.student for tap in resolved]
+        )
+        self._hidden.teacher_with_features = with_features(
+            teacher, [tap.teacher for tap in resolved]
+        )
+        return resolved
+
+    def _make_discriminators(self, discriminators: Any) -> list[Any]:
+        shapes = [tap_shape(self.student, tap.student, "student") for tap in self.taps]
+        if callable(discriminators) and not isinstance(discriminators, keras.Model):
+            discriminators = build_discriminators(shapes, discriminators)
+        discriminators = list(tf.nest.flatten(discriminators))
+        check_discriminators(discriminators, shapes)
+        return discriminators
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "student": serialize(self.student),
+            "teacher": None if self.teacher is None else serialize(self.teacher),
+            "taps": [list(tap) for tap in self.taps],
+            "discriminators": [serialize(model) for model in self.discriminators],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        config = dict(config)
+        for key in ("student", "teacher", "discriminators"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        # The weights come after the models: the teacher looks untrained here.
+        return cls(**config, check_teacher=False)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        config = super().get_compile_config()
+        if config is None:
+            return None
+        serialize = keras.saving.serialize_keras_object
+        optimizers = ("scale", "discriminator", "strategy_b")
+        names = [f"{name}_optimizer" for name in optimizers]
+        return {
+            **config,
+            **self.settings.to_dict(),
+            **{name: serialize(getattr(self, name)) for name in names},
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        # Slots must exist before their values are loaded.
+        for optimizer, variables in self._optimized():
+            optimizer.build(variables)
+        if self._uses_discriminators:
+            self.discriminator_optimizer.build(self._discriminator_variables())
+        if self.strategy_b_optimizer is not None:
+            self.strategy_b_optimizer.build(self.other_parameters)
+
+
+def _mean(values: Any) -> Any:
+    return tf.reduce_mean(tf.stack(list(values)))
