@@ -43,6 +43,8 @@ setup(
             "nbformat>=5.10",
             "pytest>=8.2",
             "pytest-xdist>=3.6",
+            # For Keras' own callback; TensorFlow no longer brings it.
+            "tensorboard>=2.18",
         ],
         "lint": ["mypy>=1.10", "ruff>=0.9"],
         "lock": ["uv>=0.5"],

@@ -8,11 +8,12 @@ from typing import Any
 
 from keras_rbcn._backend import keras
 
-FeatureShape = tuple[int, ...]
+# Without the batch; the builders refuse a dimension that is None.
+FeatureShape = tuple[int | None, ...]
 
 
 def build_discriminator(
-    feature_shape: Sequence[int],
+    feature_shape: Sequence[int | None],
     units: int = 64,
     blocks: int = 2,
     grid: int = 4,
@@ -51,11 +52,12 @@ def build_discriminator(
         RBCN, arXiv 1908.07748: "a series of basic blocks, each containing linear and
         LeakyReLU layers". Sizes and the averaging are ours.
     """
-    shape = tuple(feature_shape)
-    if not shape or any(size is None or size < 1 for size in shape):
+    shape = tuple(size for size in feature_shape if size is not None and size >= 1)
+    if not shape or len(shape) != len(feature_shape):
         raise ValueError(
             "Expected `feature_shape` to hold known, positive dimensions, received: "
-            f"feature_shape={shape}. Give the tapped model a static input shape."
+            f"feature_shape={tuple(feature_shape)}. Give the tapped model a static "
+            "input shape."
         )
     for argument, value in (("units", units), ("blocks", blocks), ("grid", grid)):
         if value < 1:
@@ -74,7 +76,7 @@ def build_discriminator(
 
 
 def build_discriminators(
-    feature_shapes: Sequence[Sequence[int]],
+    feature_shapes: Sequence[FeatureShape],
     builder: Callable[[FeatureShape], Any] = build_discriminator,
 ) -> list[Any]:
     """Builds one discriminator for each tapped feature map.

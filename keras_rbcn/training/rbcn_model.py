@@ -1,4 +1,4 @@
-"""RBCNModel: trains a 1-bit student with a teacher, rectification and discriminators."""
+"""RBCNModel: trains a 1-bit student with a teacher and feature discriminators."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from typing import Any
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.discriminators import build_discriminator, build_discriminators
-from keras_rbcn.losses import (
-    attention_matching_loss,
-    discriminator_accuracy,
-    discriminator_loss,
-    distillation_loss,
-    student_adversarial_loss,
-)
 from keras_rbcn.training.checks import (
     check_discriminators,
     check_student,
     check_tappable,
     check_teacher,
 )
+from keras_rbcn.training.objective import LOGGED, Batch, method_objective
 from keras_rbcn.training.settings import TrainingSettings, distillation_from_logits
 from keras_rbcn.training.taps import (
     Tap,
@@ -29,26 +23,19 @@ from keras_rbcn.training.taps import (
     with_features,
 )
 
-# Losses and measures of training beside the task's, in the order of the logs.
-_TRAINING_METRICS = (
-    "kernel_loss",
-    "adversarial_loss",
-    "discriminator_loss",
-    "discriminator_accuracy",
-    "distillation_loss",
-    "attention_loss",
-)
-
 
 class _Hidden:
-    """Holds models that Keras must not track as parts of the one that uses them.
+    """Holds what Keras must not track as parts of the model that uses it.
 
     Were the teacher a tracked part, its weights would be trained and its
-    regularisation losses added; were the tapped views, every layer would count twice.
+    regularisation losses added; were the tapped views, every layer would count twice;
+    were the means of the logs, they would count as weights.
     """
 
     def __init__(self, teacher: Any) -> None:
         self.teacher = teacher
+        self.total_loss = keras.metrics.Mean(name="total_loss")
+        self.means = {name: keras.metrics.Mean(name=name) for name in LOGGED}
         self.student_with_features: Any = None
         self.teacher_with_features: Any = None
 
@@ -136,10 +123,7 @@ class RBCNModel(keras.Model):
         # Losses and metrics given to `compile` by output name are the student's.
         self.output_names = getattr(student, "output_names", None)
         self.settings = TrainingSettings()
-        self._total_loss = keras.metrics.Mean(name="total_loss")
-        self._trackers = {
-            name: keras.metrics.Mean(name=name) for name in _TRAINING_METRICS
-        }
+        self._distillation_from_logits: list[bool] = []
         self.built = True
 
     @property
@@ -243,12 +227,16 @@ class RBCNModel(keras.Model):
     @property
     def latent_kernels(self) -> list[Any]:
         """W: the trainable latent kernels of the rectified convolutions."""
-        return self._trainable(layer.kernel for layer in rectified_layers(self.student))
+        return self._among_trainable(
+            layer.kernel for layer in rectified_layers(self.student)
+        )
 
     @property
     def scales(self) -> list[Any]:
         """C: the trainable scales of the rectified convolutions."""
-        return self._trainable(layer.scale for layer in rectified_layers(self.student))
+        return self._among_trainable(
+            layer.scale for layer in rectified_layers(self.student)
+        )
 
     @property
     def other_parameters(self) -> list[Any]:
@@ -256,7 +244,7 @@ class RBCNModel(keras.Model):
         known = {id(variable) for variable in self.latent_kernels + self.scales}
         return [v for v in self.student.trainable_variables if id(v) not in known]
 
-    def _trainable(self, variables: Any) -> list[Any]:
+    def _among_trainable(self, variables: Any) -> list[Any]:
         wanted = {id(variable) for variable in variables}
         return [v for v in self.student.trainable_variables if id(v) in wanted]
 
@@ -281,23 +269,31 @@ class RBCNModel(keras.Model):
         with tf.GradientTape(persistent=True) as tape:
             outputs, fake = self._run_student(x)
             task_loss = self.compute_loss(x, y, outputs, sample_weight)
-            terms, losses = self._extra_losses(outputs, fake, teacher_outputs, real)
-            total_loss = tf.add_n([task_loss, *losses])
+            objective = method_objective(
+                self.settings,
+                rectified_layers(self.student),
+                Batch(outputs, fake, teacher_outputs, real),
+                self.discriminators,
+                self._distillation_from_logits,
+            )
+            total_loss = tf.add_n([task_loss, *objective.student])
         self._validate_target_and_loss(y, total_loss)
-        updates = [
-            (optimizer, variables, tape.gradient(total_loss, variables))
-            for optimizer, variables in self._optimized()
-        ]
-        if self._uses_discriminators:
+        groups = self._optimized()
+        # One backward pass for all groups; each gets its share.
+        gradients = tape.gradient(total_loss, [variables for _, variables in groups])
+        updates = [(*group, g) for group, g in zip(groups, gradients, strict=True)]
+        if objective.discriminators is not None:
             variables = self._discriminator_variables()
-            gradients = tape.gradient(terms["discriminator_objective"], variables)
+            gradients = tape.gradient(objective.discriminators, variables)
             updates.append((self.discriminator_optimizer, variables, gradients))
         del tape
         for optimizer, variables, gradients in updates:
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
         if self.strategy_b_optimizer is not None:
             self._maybe_strategy_b_step(x, y, sample_weight)
-        return self._update_logs(x, y, outputs, sample_weight, total_loss, terms)
+        return self._update_logs(
+            x, y, outputs, sample_weight, total_loss, objective.logs
+        )
 
     @property
     def _uses_discriminators(self) -> bool:
@@ -321,84 +317,18 @@ class RBCNModel(keras.Model):
             return self._hidden.student_with_features(x, training=True)
         return self.student(x, training=True), []
 
-    def _extra_losses(
-        self, outputs: Any, fake: list[Any], teacher_outputs: Any, real: list[Any]
-    ) -> tuple[dict[str, Any], list[Any]]:
-        """Computes each loss of the method that is in use.
-
-        Returns:
-            The losses and measures by name, unweighted; and the list of the student's
-            losses, weighted.
-        """
-        settings = self.settings
-        terms: dict[str, Any] = {}
-        weighted = []
-        kernels = rectified_layers(self.student)
-        if kernels and settings.kernel_weight > 0:
-            gradient = settings.kernel_loss_gradient
-            terms["kernel_loss"] = tf.add_n([k.kernel_loss(gradient) for k in kernels])
-            weighted.append(settings.kernel_weight * terms["kernel_loss"])
-        if self._uses_discriminators:
-            terms.update(self._adversarial_terms(fake, real))
-            weighted.append(settings.adversarial_weight * terms["adversarial_loss"])
-        if settings.distillation > 0:
-            terms["distillation_loss"] = tf.add_n(
-                [
-                    distillation_loss(t, s, settings.temperature, logits)
-                    for t, s, logits in zip(
-                        tf.nest.flatten(teacher_outputs),
-                        tf.nest.flatten(outputs),
-                        self._distillation_from_logits,
-                        strict=True,
-                    )
-                ]
-            )
-            weighted.append(settings.distillation * terms["distillation_loss"])
-        if self.taps and settings.attention_weight > 0:
-            terms["attention_loss"] = _mean(
-                attention_matching_loss(r, f) for r, f in zip(real, fake, strict=True)
-            )
-            weighted.append(settings.attention_weight * terms["attention_loss"])
-        return terms, weighted
-
-    def _adversarial_terms(self, fake: list[Any], real: list[Any]) -> dict[str, Any]:
-        kind = self.settings.adversarial_loss
-        pairs = []
-        for discriminator, r, f in zip(self.discriminators, real, fake, strict=True):
-            # One pass for both: the student's loss and the discriminator's are two
-            # functions of the same scores, and each is differentiated with respect to
-            # its own variables only.
-            scores = discriminator(tf.concat([r, f], axis=0), training=True)
-            pairs.append(tf.split(scores, 2, axis=0))
-        losses = [discriminator_loss(r, f, kind) for r, f in pairs]
-        accuracies = [discriminator_accuracy(r, f, kind) for r, f in pairs]
-        # A discriminator that is far ahead rests until the student has caught up:
-        # one that always wins has no gradient left to teach with.
-        limit = self.settings.discriminator_accuracy_limit
-        objective = [
-            tf.where(accuracy <= limit, loss, 0.0)
-            for loss, accuracy in zip(losses, accuracies, strict=True)
-        ]
-        penalties = [p for model in self.discriminators for p in model.losses]
-        return {
-            "adversarial_loss": _mean(
-                student_adversarial_loss(f, kind) for _, f in pairs
-            ),
-            "discriminator_loss": _mean(losses),
-            "discriminator_accuracy": _mean(accuracies),
-            "discriminator_objective": tf.add_n([*objective, *penalties]),
-        }
-
     def _maybe_strategy_b_step(self, x: Any, y: Any, sample_weight: Any) -> None:
         every = self.settings.strategy_b_every
         if every == 1:
             self._strategy_b_step(x, y, sample_weight)
             return
-        tf.cond(
-            tf.equal(tf.math.floormod(self.optimizer.iterations, every), 0),
-            lambda: self._strategy_b_step(x, y, sample_weight),
-            tf.no_op,
-        )
+
+        def separate_step() -> bool:
+            self._strategy_b_step(x, y, sample_weight)
+            return True
+
+        is_due = tf.equal(tf.math.floormod(self.optimizer.iterations, every), 0)
+        tf.cond(is_due, separate_step, lambda: False)
 
     def _strategy_b_step(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Updates what is neither W nor C on its own.
@@ -427,21 +357,27 @@ class RBCNModel(keras.Model):
         outputs: Any,
         sample_weight: Any,
         total_loss: Any,
-        terms: dict[str, Any],
+        values: dict[str, Any],
     ) -> dict[str, Any]:
         logs = self.compute_metrics(x, y, outputs, sample_weight)
-        self._total_loss.update_state(total_loss)
+        hidden = self._hidden
+        hidden.total_loss.update_state(total_loss)
         task_loss = logs.pop("loss", total_loss)
-        logs = {"loss": self._total_loss.result(), "task_loss": task_loss, **logs}
-        for name, tracker in self._trackers.items():
-            if name in terms:
-                tracker.update_state(terms[name])
-                logs[name] = tracker.result()
+        logs = {"loss": hidden.total_loss.result(), "task_loss": task_loss, **logs}
+        for name, value in values.items():
+            hidden.means[name].update_state(value)
+            logs[name] = hidden.means[name].result()
         return logs
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Those of Keras and the means of the logs; `fit` resets them each epoch."""
+        hidden = self._hidden
+        return [*super().metrics, hidden.total_loss, *hidden.means.values()]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics that `compile` was given: what `evaluate` returns."""
-        own = {self._total_loss.name, *self._trackers}
+        own = {"total_loss", *LOGGED}
         return {k: v for k, v in super().get_metrics_result().items() if k not in own}
 
     # --- construction and serialization -------------------------------------------
@@ -519,7 +455,3 @@ class RBCNModel(keras.Model):
             self.discriminator_optimizer.build(self._discriminator_variables())
         if self.strategy_b_optimizer is not None:
             self.strategy_b_optimizer.build(self.other_parameters)
-
-
-def _mean(values: Any) -> Any:
-    return tf.reduce_mean(tf.stack(list(values)))

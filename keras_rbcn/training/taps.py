@@ -122,7 +122,7 @@ def _automatic_taps(student: Any, teacher: Any, taps: str) -> list[Tap]:
     if taps not in AUTOMATIC_TAPS:
         raise ValueError(
             f"Expected `taps` to be one of {AUTOMATIC_TAPS} or a sequence of layer "
-            f"names or pairs, received: taps={taps!r}. A single layer is taps=[{taps!r}]."
+            f"names or pairs, received: taps={taps!r}. Write one layer as [{taps!r}]."
         )
     names = [
         _normalized_output(student, layer).name

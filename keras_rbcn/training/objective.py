@@ -1,0 +1,139 @@
+"""What the method adds to the task loss, computed on one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from keras_rbcn._backend import tf
+from keras_rbcn.losses import (
+    attention_matching_loss,
+    discriminator_accuracy,
+    discriminator_loss,
+    distillation_loss,
+    student_adversarial_loss,
+)
+from keras_rbcn.training.settings import TrainingSettings
+
+# Names of what `Objective.logs` may hold, in the order of the logs.
+LOGGED = (
+    "kernel_loss",
+    "adversarial_loss",
+    "discriminator_loss",
+    "discriminator_accuracy",
+    "distillation_loss",
+    "attention_loss",
+)
+
+
+class Batch(NamedTuple):
+    """What student and teacher made of one batch; feature maps in order of the taps."""
+
+    outputs: Any
+    fake: list[Any]
+    teacher_outputs: Any
+    real: list[Any]
+
+
+class Objective(NamedTuple):
+    """The losses of one batch.
+
+    `student` holds the weighted terms to add to the task loss; `discriminators` what
+    the discriminators minimise, None if they are not in use; `logs` the unweighted
+    values by name.
+    """
+
+    student: list[Any]
+    discriminators: Any
+    logs: dict[str, Any]
+
+
+def method_objective(
+    settings: TrainingSettings,
+    layers: Sequence[Any],
+    batch: Batch,
+    discriminators: Sequence[Any],
+    distillation_from_logits: Sequence[bool],
+) -> Objective:
+    """Computes each loss of the method that has a weight.
+
+    Args:
+        settings: Weights and choices.
+        layers: The student's rectified convolutions.
+        batch: Outputs and tapped feature maps of student and teacher.
+        discriminators: One Keras model for each tap.
+        distillation_from_logits: For each output, whether it holds logits.
+
+    Reference:
+        RBCN, arXiv 1908.07748: L = L_S + L_Kernel + L_Adv.
+    """
+    logs: dict[str, Any] = {}
+    student: list[Any] = []
+    objective = None
+
+    def add(name: str, weight: float, value: Any) -> None:
+        logs[name] = value
+        student.append(weight * value)
+
+    if layers and settings.kernel_weight > 0:
+        gradient = settings.kernel_loss_gradient
+        value = tf.add_n([layer.kernel_loss(gradient) for layer in layers])
+        add("kernel_loss", settings.kernel_weight, value)
+    if discriminators and settings.adversarial_weight > 0:
+        value, objective, measures = _adversarial(settings, batch, discriminators)
+        add("adversarial_loss", settings.adversarial_weight, value)
+        logs.update(measures)
+    if settings.distillation > 0:
+        value = _distillation(settings, batch, distillation_from_logits)
+        add("distillation_loss", settings.distillation, value)
+    if batch.real and settings.attention_weight > 0:
+        pairs = zip(batch.real, batch.fake, strict=True)
+        value = _mean(attention_matching_loss(real, fake) for real, fake in pairs)
+        add("attention_loss", settings.attention_weight, value)
+    return Objective(student, objective, logs)
+
+
+def _adversarial(
+    settings: TrainingSettings, batch: Batch, discriminators: Sequence[Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """The student's adversarial loss, the discriminators' objective, and measures."""
+    kind = settings.adversarial_loss
+    scores = []
+    for model, real, fake in zip(discriminators, batch.real, batch.fake, strict=True):
+        # One pass for both sides: the student's loss and the discriminator's are two
+        # functions of the same scores, and each is differentiated with respect to
+        # its own variables only, which stops the other's gradient.
+        both = model(tf.concat([real, fake], axis=0), training=True)
+        scores.append(tf.split(both, 2, axis=0))
+    losses = [discriminator_loss(real, fake, kind) for real, fake in scores]
+    accuracies = [discriminator_accuracy(real, fake, kind) for real, fake in scores]
+    # A discriminator that is far ahead rests until the student has caught up: one that
+    # always wins has no gradient left to teach with.
+    active = [
+        tf.where(accuracy <= settings.discriminator_accuracy_limit, loss, 0.0)
+        for loss, accuracy in zip(losses, accuracies, strict=True)
+    ]
+    penalties = [penalty for model in discriminators for penalty in model.losses]
+    measures = {
+        "discriminator_loss": _mean(losses),
+        "discriminator_accuracy": _mean(accuracies),
+    }
+    student = _mean(student_adversarial_loss(fake, kind) for _, fake in scores)
+    return student, tf.add_n([*active, *penalties]), measures
+
+
+def _distillation(
+    settings: TrainingSettings, batch: Batch, from_logits: Sequence[bool]
+) -> Any:
+    """The distillation loss, summed over the outputs."""
+    teacher, student = map(tf.nest.flatten, (batch.teacher_outputs, batch.outputs))
+    return tf.add_n(
+        [
+            distillation_loss(t, s, settings.temperature, logits)
+            for t, s, logits in zip(teacher, student, from_logits, strict=True)
+        ]
+    )
+
+
+def _mean(values: Iterable[Any]) -> Any:
+    return tf.reduce_mean(tf.stack(list(values)))

@@ -1,0 +1,344 @@
+"""One training step against an independent computation."""
+
+import numpy as np
+import pytest
+from tiny import crossentropy, network, plain_larq, student
+
+import keras_rbcn as rbcn
+from keras_rbcn._backend import keras, tf
+from keras_rbcn.layers import RectifiedConv2D
+
+RATE = 0.1
+
+
+def sgd():
+    return keras.optimizers.SGD(RATE)
+
+
+def twin(model):
+    """A copy of a model with the same weights."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def weights(model):
+    return [np.array(w) for w in model.get_weights()]
+
+
+def assert_same(got, expected, atol=0.0):
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+
+
+def task_gradients(model, data):
+    """Gradients of the task loss after one run with training=True, by hand."""
+    x, y = data
+    with tf.GradientTape() as tape:
+        loss = crossentropy()(y, model(x, training=True))
+    return tape.gradient(loss, model.trainable_variables)
+
+
+def variables(model, name):
+    """The variables of one kind of the two rectified convolutions."""
+    return [getattr(model.get_layer(f"conv{i}"), name) for i in (1, 2)]
+
+
+def test_without_the_method_it_trains_as_keras_does(data):
+    plain = network(plain_larq)
+    model = rbcn.RBCNModel(twin(plain))
+    for trained in (plain, model):
+        trained.compile(sgd(), crossentropy(), metrics=["accuracy"])
+        keras.utils.set_random_seed(0)
+        history = trained.fit(*data, batch_size=16, epochs=2, verbose=0).history
+    assert_same(weights(model.student), weights(plain), atol=1e-6)
+    assert history["loss"] == history["task_loss"]
+
+
+def kernel_gradients(kernel, scale, rule):
+    """Method.md section 4 by hand, for W and for C per output channel."""
+    sign = np.where(kernel >= 0, 1.0, -1.0)
+    residual = kernel - scale * sign
+    through_sign = np.where(np.abs(kernel) <= 1, 2 - 2 * np.abs(kernel), 0)
+    to_kernel = -residual * scale * through_sign
+    if rule == "full":
+        to_kernel = to_kernel + residual
+    return to_kernel, -(residual * sign).sum((0, 1, 2))
+
+
+@pytest.mark.parametrize("rule", ["straight_through", "full"])
+def test_kernel_loss_moves_kernels_and_scales_as_the_paper_says(data, rule):
+    model = rbcn.RBCNModel(student())
+    for scale in variables(model.student, "scale"):
+        scale.assign(scale * 1.5)
+    reference = twin(model.student)
+    gradients = task_gradients(reference, data)
+    expected = {}
+    for variable, gradient in zip(
+        reference.trainable_variables, gradients, strict=True
+    ):
+        expected[variable.name] = np.array(variable) - RATE * gradient
+    for layer in (reference.get_layer("conv1"), reference.get_layer("conv2")):
+        kernel, scale = layer.latent_kernel, layer.scale
+        to_kernel, to_scale = kernel_gradients(kernel.numpy(), scale.numpy(), rule)
+        expected[kernel.name] -= RATE * 0.5 * to_kernel
+        expected[kernel.name] = np.clip(expected[kernel.name], -1, 1)
+        expected[scale.name] -= RATE * 0.5 * to_scale
+    model.compile(sgd(), crossentropy(), kernel_weight=0.5, kernel_loss_gradient=rule)
+    model.train_on_batch(*data)
+    got = {v.name: np.array(v) for v in model.student.trainable_variables}
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-5, atol=1e-6)
+    # Statistics of batch normalisation moved once, as in the reference.
+    assert_same(
+        [np.array(v) for v in model.student.non_trainable_variables],
+        [np.array(v) for v in reference.non_trainable_variables],
+        atol=1e-6,
+    )
+
+
+def outputs_at_taps(model, x, training):
+    features = [model.get_layer(f"norm{i}").output for i in (1, 2)]
+    return keras.Model(model.input, features)(x, training=training)
+
+
+def least_squares(real, fake):
+    return tf.reduce_mean((1 - real) ** 2) + tf.reduce_mean(fake**2)
+
+
+def logistic(real, fake):
+    ones, zeros = tf.ones_like(real), tf.zeros_like(fake)
+    cross = tf.nn.sigmoid_cross_entropy_with_logits
+    return tf.reduce_mean(cross(ones, real)) + tf.reduce_mean(cross(zeros, fake))
+
+
+def fool_least_squares(fake):
+    return tf.reduce_mean((1 - fake) ** 2)
+
+
+def fool_logistic(fake):
+    cross = tf.nn.sigmoid_cross_entropy_with_logits
+    return tf.reduce_mean(cross(tf.ones_like(fake), fake))
+
+
+@pytest.mark.parametrize(
+    ("kind", "separate", "fool"),
+    [
+        ("least_squares", least_squares, fool_least_squares),
+        ("log", logistic, fool_logistic),
+    ],
+)
+def test_adversarial_step_equals_separate_passes(data, teacher, kind, separate, fool):
+    """The fused step does what a textbook GAN step does in separate passes."""
+    model = rbcn.RBCNModel(student(), teacher)
+    reference = twin(model.student)
+    judges = [twin(judge) for judge in model.discriminators]
+    model.compile(
+        sgd(),
+        crossentropy(),
+        kernel_weight=0,
+        adversarial_weight=0.5,
+        adversarial_loss=kind,
+        discriminator_accuracy_limit=1.0,
+        discriminator_optimizer=keras.optimizers.SGD(0.2),
+    )
+    x, y = data
+    real = outputs_at_taps(teacher, x, training=False)
+    features = [reference.get_layer(f"norm{i}").output for i in (1, 2)]
+    view = keras.Model(reference.input, [reference.output, *features])
+    with tf.GradientTape() as tape:
+        scores, *fake = view(x, training=True)
+        fooled = [fool(judge(f)) for judge, f in zip(judges, fake, strict=True)]
+        loss = crossentropy()(y, scores) + 0.5 * sum(fooled) / 2
+    student_gradients = tape.gradient(loss, reference.trainable_variables)
+    fixed = [tf.stop_gradient(f) for f in fake]
+    for judge, r, f in zip(judges, real, fixed, strict=True):
+        with tf.GradientTape() as tape:
+            loss = separate(judge(r), judge(f))
+        gradients = tape.gradient(loss, judge.trainable_variables)
+        for variable, gradient in zip(
+            judge.trainable_variables, gradients, strict=True
+        ):
+            variable.assign_sub(0.2 * gradient)
+    for variable, gradient in zip(
+        reference.trainable_variables, student_gradients, strict=True
+    ):
+        variable.assign_sub(RATE * gradient)
+    logs = model.train_on_batch(x, y, return_dict=True)
+    assert_same(weights(model.student), weights(reference), atol=1e-5)
+    for judge, expected in zip(model.discriminators, judges, strict=True):
+        assert_same(weights(judge), weights(expected), atol=1e-5)
+    np.testing.assert_allclose(logs["adversarial_loss"], sum(fooled) / 2, rtol=1e-5)
+
+
+class Witness(keras.layers.Layer):
+    """Passes its input on, counts its runs and those with training=True."""
+
+    def build(self, input_shape):
+        self.runs = self.add_weight("runs", (2,), trainable=False, initializer="zeros")
+
+    def call(self, inputs, training=None):
+        self.runs.assign_add([1.0, float(bool(training))])
+        return inputs
+
+
+def test_each_network_runs_once_and_the_teacher_stays_as_it_was(data):
+    def build(convolution, name):
+        witness = Witness(name="witness")
+        inner = network(convolution, name)
+        layer = keras.layers.Dense(3)
+        outputs = layer(witness(inner.get_layer("scores").output))
+        return keras.Model(inner.input, outputs, name=name), witness
+
+    teacher, teacher_witness = build(keras.layers.Conv2D, "teacher")
+    pupil, student_witness = build(RectifiedConv2D, "student")
+    teacher.get_layer("norm1").trainable = False
+    flags = [layer.trainable for layer in teacher.layers]
+    teacher_witness.runs.assign([0.0, 0.0])
+    student_witness.runs.assign([0.0, 0.0])
+    before = weights(teacher)
+    model = rbcn.RBCNModel(pupil, teacher, check_teacher=False)
+    model.compile("adam", crossentropy(), distillation=1.0, attention_weight=1.0)
+    for _ in range(3):
+        model.train_on_batch(*data)
+    assert teacher_witness.runs.numpy().tolist() == [3.0, 0.0]
+    assert student_witness.runs.numpy().tolist() == [3.0, 3.0]
+    teacher_witness.runs.assign([0.0, 0.0])  # The count is a weight of its own.
+    assert_same(weights(teacher), before)
+    assert [layer.trainable for layer in teacher.layers] == flags
+    assert model.teacher is teacher
+
+
+def test_a_discriminator_that_is_ahead_rests(data, teacher):
+    def moved(limit):
+        model = rbcn.RBCNModel(student(), teacher)
+        for judge, sign in zip(model.discriminators, (0.0, 1.0), strict=True):
+            # The first scores all 0.0: accuracy 0.5. The second all 2.0: 0.5 too.
+            judge.set_weights([np.zeros_like(w) for w in judge.get_weights()])
+            judge.layers[-1].bias.assign([2.0 * sign])
+        before = [weights(judge) for judge in model.discriminators]
+        model.compile(
+            sgd(),
+            crossentropy(),
+            discriminator_optimizer=sgd(),
+            discriminator_accuracy_limit=limit,
+        )
+        model.train_on_batch(*data)
+        return [
+            any((a != b).any() for a, b in zip(weights(judge), old, strict=True))
+            for judge, old in zip(model.discriminators, before, strict=True)
+        ]
+
+    assert moved(limit=0.5) == [True, True]
+
+    model = rbcn.RBCNModel(student(), teacher)
+    model.compile(
+        sgd(),
+        crossentropy(),
+        adversarial_weight=1.0,
+        discriminator_optimizer=keras.optimizers.Adam(0.01),
+        discriminator_accuracy_limit=1.0,
+    )
+    model.student.trainable = False
+    x, y = data
+    free = model.fit(x, y, epochs=30, verbose=0).history["discriminator_accuracy"]
+    assert free[-1] > 0.95  # Unlimited, it wins against a student that stands still.
+    before = [weights(judge) for judge in model.discriminators]
+    model.compile(
+        sgd(),
+        crossentropy(),
+        discriminator_optimizer=sgd(),
+        discriminator_accuracy_limit=0.9,
+    )
+    model.train_on_batch(x, y)
+    for judge, old in zip(model.discriminators, before, strict=True):
+        assert_same(weights(judge), old)
+
+
+def test_scales_have_their_own_optimizer(data):
+    model = rbcn.RBCNModel(student())
+    reference = twin(model.student)
+    gradients = task_gradients(reference, data)
+    model.compile(
+        sgd(),
+        crossentropy(),
+        kernel_weight=0,
+        scale_optimizer=keras.optimizers.SGD(10 * RATE),
+    )
+    model.train_on_batch(*data)
+    for got, old, gradient in zip(
+        model.student.trainable_variables,
+        reference.trainable_variables,
+        gradients,
+        strict=True,
+    ):
+        rate = 10 * RATE if "scale" in got.name else RATE
+        np.testing.assert_allclose(got, old - rate * gradient, atol=1e-5)
+    assert len(model.scales) == len(model.latent_kernels) == 2
+
+
+def test_strategy_b_updates_the_other_parameters_on_their_own(data):
+    model = rbcn.RBCNModel(student())
+    reference = twin(model.student)
+    joint = rbcn.RBCNModel(reference)
+    joint.compile(sgd(), crossentropy(), metrics=["accuracy"])
+    joint_logs = joint.train_on_batch(*data, return_dict=True)
+    after_joint = weights(reference)
+    # The separate step by hand, at the kernels and scales of the joint step.
+    gradients = task_gradients(reference, data)
+    reference.set_weights(after_joint)
+    for variable, gradient in zip(
+        reference.trainable_variables, gradients, strict=True
+    ):
+        if "conv" not in variable.name:
+            variable.assign_sub(0.03 * gradient)
+    model.compile(
+        sgd(),
+        crossentropy(),
+        metrics=["accuracy"],
+        strategy_b_optimizer=keras.optimizers.SGD(0.03),
+    )
+    logs = model.train_on_batch(*data, return_dict=True)
+    assert_same(weights(model.student), weights(reference), atol=1e-5)
+    assert logs == pytest.approx(joint_logs, abs=1e-5)
+    assert {v.name.split("/")[0] for v in model.other_parameters} == {
+        "first",
+        "first_norm",
+        "norm1",
+        "norm2",
+        "scores",
+    }
+
+
+def test_strategy_b_can_wait_for_several_steps(data):
+    model = rbcn.RBCNModel(student())
+    model.compile(sgd(), crossentropy(), strategy_b_optimizer=sgd(), strategy_b_every=3)
+    for _ in range(7):
+        model.train_on_batch(*data)
+    assert int(model.strategy_b_optimizer.iterations) == 2
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_distillation_is_that_of_the_logits(data, softmax):
+    x, y = data
+    teacher = network(name="teacher", softmax=softmax)
+    pupil = student(softmax=softmax)
+    model = rbcn.RBCNModel(pupil, teacher, taps=[], check_teacher=False)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+    model.compile(sgd(), loss, distillation=0.5, temperature=2.0)
+
+    def probabilities(network, training):
+        scores = network(x, training=training).numpy().astype("float64")
+        logits = np.log(scores) if softmax else scores
+        powers = np.exp(logits / 2.0)
+        return powers / powers.sum(-1, keepdims=True)
+
+    p, q = probabilities(teacher, False), probabilities(twin(pupil), True)
+    expected = 4.0 * (p * np.log(p / q)).sum(-1).mean()
+    logs = model.train_on_batch(x, y, return_dict=True)
+    assert logs["distillation_loss"] == pytest.approx(expected, rel=1e-4)
+    assert logs["loss"] == pytest.approx(
+        logs["task_loss"] + 1e-4 * logs["kernel_loss"] + 0.5 * expected, rel=1e-4
+    )
+    assert "adversarial_loss" not in logs

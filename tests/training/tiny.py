@@ -1,0 +1,46 @@
+"""A tiny teacher and student pair."""
+
+import larq
+
+from keras_rbcn._backend import keras
+from keras_rbcn.layers import RectifiedConv2D
+
+
+def network(convolution=keras.layers.Conv2D, name="network", softmax=False, **kwargs):
+    """Two convolutions with batch normalisation, of two shapes, behind a first one."""
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 2), name="image")
+    x = layers.Conv2D(4, 3, padding="same", name="first")(inputs)
+    x = layers.BatchNormalization(name="first_norm")(x)
+    for index, (filters, strides) in enumerate(((4, 1), (6, 2)), 1):
+        x = convolution(
+            filters, 3, strides, padding="same", name=f"conv{index}", **kwargs
+        )(x)
+        x = layers.BatchNormalization(name=f"norm{index}")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    activation = "softmax" if softmax else None
+    outputs = layers.Dense(3, activation=activation, name="scores")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def plain_larq(filters, size, strides, **kwargs):
+    """The same 1-bit convolution as larq's users write it."""
+    return larq.layers.QuantConv2D(
+        filters,
+        size,
+        strides,
+        input_quantizer="approx_sign",
+        kernel_quantizer="approx_sign",
+        kernel_constraint="weight_clip",
+        pad_values=1.0,
+        use_bias=False,
+        **kwargs,
+    )
+
+
+def student(**kwargs):
+    return network(RectifiedConv2D, name="student", **kwargs)
+
+
+def crossentropy():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
