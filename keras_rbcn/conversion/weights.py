@@ -13,7 +13,9 @@ def copy_weights(teacher: Any, student: Any) -> list[str]:
 
     A convolution's kernel becomes the latent kernel of the student's convolution, and
     the scale of a `RectifiedConv2D` is set anew to mean |W|. Latent kernels are not
-    clipped here; the layer's constraint does so with the first training step.
+    clipped here; the layer's constraint does so with the first training step. A bias
+    that only the teacher's layer has is left out: the batch normalisation behind a
+    1-bit convolution takes its place.
 
     Args:
         teacher: Built Keras 2 model; it is not changed.
@@ -58,11 +60,11 @@ def _pairs(teacher: Any, student: Any) -> list[tuple[Any, Any]]:
         if source is None or not _weights(target):
             continue
         expected, received = _shapes(target), _shapes(source)
-        if expected != received:
+        if not expected.items() <= received.items():
             raise ValueError(
                 f"Expected the layers '{target.name}' of student '{student.name}' and "
                 f"teacher '{teacher.name}' to hold the same weights; the student's are "
-                f"{expected}, the teacher's {received}."
+                f"{expected}, the teacher's {received}. Rename one of them."
             )
         pairs.append((source, target))
     return pairs

@@ -7,19 +7,20 @@ from tiny import crossentropy, network
 from keras_rbcn._backend import keras
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data():
     """48 images of three classes: the brightest of three regions."""
     rng = np.random.default_rng(0)
     y = np.arange(48) % 3
     x = rng.normal(size=(48, 8, 8, 2)).astype("float32")
     for image, label in zip(x, y, strict=True):
-        image[2 * label : 2 * label + 3] += 1.5
+        image[2 * label : 2 * label + 3] += 3.0
     return x, y
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def teacher(data):
+    """Trained once: nothing may change it."""
     model = network(name="teacher")
     model.compile(keras.optimizers.Adam(0.01), crossentropy())
     model.fit(*data, batch_size=16, epochs=2, verbose=0)

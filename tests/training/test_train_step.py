@@ -242,14 +242,14 @@ def test_a_discriminator_that_is_ahead_rests(data, teacher):
     )
     model.student.trainable = False
     x, y = data
-    free = model.fit(x, y, epochs=30, verbose=0).history["discriminator_accuracy"]
-    assert free[-1] > 0.95  # Unlimited, it wins against a student that stands still.
+    free = model.fit(x, y, epochs=40, verbose=0).history["discriminator_accuracy"]
+    assert free[-1] > 0.85  # Unlimited, it wins against a student that stands still.
     before = [weights(judge) for judge in model.discriminators]
     model.compile(
         sgd(),
         crossentropy(),
         discriminator_optimizer=sgd(),
-        discriminator_accuracy_limit=0.9,
+        discriminator_accuracy_limit=0.6,  # Below that of each of the two.
     )
     model.train_on_batch(x, y)
     for judge, old in zip(model.discriminators, before, strict=True):

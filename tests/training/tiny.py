@@ -11,12 +11,12 @@ def network(convolution=keras.layers.Conv2D, name="network", softmax=False, **kw
     layers = keras.layers
     inputs = keras.Input((8, 8, 2), name="image")
     x = layers.Conv2D(4, 3, padding="same", name="first")(inputs)
-    x = layers.BatchNormalization(name="first_norm")(x)
+    x = layers.BatchNormalization(momentum=0.8, name="first_norm")(x)
     for index, (filters, strides) in enumerate(((4, 1), (6, 2)), 1):
         x = convolution(
             filters, 3, strides, padding="same", name=f"conv{index}", **kwargs
         )(x)
-        x = layers.BatchNormalization(name=f"norm{index}")(x)
+        x = layers.BatchNormalization(momentum=0.8, name=f"norm{index}")(x)
     x = layers.GlobalAveragePooling2D()(x)
     activation = "softmax" if softmax else None
     outputs = layers.Dense(3, activation=activation, name="scores")(x)

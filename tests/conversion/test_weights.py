@@ -1,0 +1,74 @@
+"""A student takes over its teacher's weights by layer name."""
+
+import numpy as np
+import pytest
+
+import keras_rbcn as rbcn
+from keras_rbcn._backend import keras
+from keras_rbcn.layers import RectifiedConv2D
+
+
+def network(convolution, name, filters=4, scores="scores"):
+    x = inputs = keras.Input((6, 6, 2))
+    x = convolution(filters, 3, name="conv")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Flatten()(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name=scores)(x), name=name)
+
+
+@pytest.fixture
+def teacher():
+    model = network(keras.layers.Conv2D, "teacher")
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(0).uniform(0.1, 2, weight.shape))
+    return model
+
+
+def test_weights_are_copied_and_scales_set(teacher):
+    student = network(RectifiedConv2D, "student")
+    before = teacher.get_weights()
+    assert rbcn.copy_weights(teacher, student) == ["conv", "norm", "scores"]
+    kernel = teacher.get_layer("conv").get_weights()[0]
+    layer = student.get_layer("conv")
+    np.testing.assert_array_equal(layer.latent_kernel, kernel)
+    np.testing.assert_allclose(layer.scale, np.abs(kernel).mean((0, 1, 2)), rtol=1e-6)
+    for name in ("norm", "scores"):
+        for a, b in zip(
+            student.get_layer(name).get_weights(),
+            teacher.get_layer(name).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+    for a, b in zip(teacher.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_layers_without_a_counterpart_stay(teacher):
+    student = network(RectifiedConv2D, "student", scores="other")
+    before = student.get_layer("other").get_weights()
+    assert rbcn.copy_weights(teacher, student) == ["conv", "norm"]
+    for a, b in zip(student.get_layer("other").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_other_shapes_are_refused_before_anything_is_copied(teacher):
+    student = network(RectifiedConv2D, "student", filters=5)
+    before = student.get_weights()
+    with pytest.raises(ValueError, match=r"'conv' of student 'student' and teacher"):
+        rbcn.copy_weights(teacher, student)
+    for a, b in zip(student.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_models_without_common_names_are_refused(teacher):
+    student = keras.Sequential([keras.Input((6, 6, 2)), RectifiedConv2D(4, 3)])
+    with pytest.raises(ValueError, match="share none"):
+        rbcn.copy_weights(teacher, student)
+
+
+def test_nested_models_are_refused(teacher):
+    inputs = keras.Input((6, 6, 2))
+    inner = network(RectifiedConv2D, "conv")
+    outer = keras.Model(inputs, inner(inputs), name="outer")
+    with pytest.raises(ValueError, match="'conv' is one"):
+        rbcn.copy_weights(teacher, outer)
