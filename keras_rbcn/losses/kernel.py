@@ -20,9 +20,9 @@ def optimal_scale(kernel: Any, per_channel: bool = True) -> Any:
         Tensor of shape `(filters,)` or `()`.
 
     Example:
-        >>> kernel = tf.constant([[[[0.5, -0.25]], [[-0.1, 0.05]]]])
-        >>> np.round(optimal_scale(kernel), 3).tolist()
-        [0.3, 0.15]
+        >>> kernel = tf.constant([[[[0.5, -0.25]], [[-0.25, 0.125]]]])
+        >>> optimal_scale(kernel).numpy().tolist()
+        [0.375, 0.1875]
 
     Reference:
         XNOR-Net, arXiv 1603.05279, equation 6.
