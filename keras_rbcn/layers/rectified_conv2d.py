@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import larq
+import numpy as np
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.losses.kernel import kernel_loss, optimal_scale
@@ -117,14 +119,45 @@ class RectifiedConv2D(larq.layers.QuantConv2D):
         self.scale = self.add_weight(
             name="scale",
             shape=(self.filters,) if per_channel else (),
-            initializer=lambda shape, dtype=None: self._optimal_scale(),
+            initializer=lambda shape, dtype=None: self._optimal_scale(dtype),
             trainable=True,
         )
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        # On the output, not on the kernel: sums of +-1 are exact in floating point,
-        # so that ties at zero are decided here as the device decides them.
-        return super().convolution_op(inputs, kernel) * self.scale
+        # Bound now: larq sets the padding to "valid" only while this is called.
+        convolve = functools.partial(
+            tf.nn.convolution,
+            strides=self.strides,
+            padding=self.padding.upper(),
+            dilations=self.dilation_rate,
+        )
+
+        @tf.custom_gradient
+        def rectified(inputs: Any, kernel: Any, scale: Any) -> Any:
+            # The scale goes on the output, not on the kernel: sums of +-1 are exact in
+            # floating point, so that ties at zero are decided as the device does.
+            outputs = convolve(inputs, kernel) * scale
+
+            def gradient(upstream: Any) -> Any:
+                # That of the same convolution with the scale on the kernel, which
+                # keeps no unscaled feature map in memory. Graphs drop its forward.
+                with tf.GradientTape() as tape:
+                    scaled = kernel * scale
+                    tape.watch([inputs, scaled])
+                    outputs = convolve(inputs, scaled)
+                to_inputs, to_scaled = tape.gradient(
+                    outputs, [inputs, scaled], output_gradients=upstream
+                )
+                axis = [0, 1, 2] if self._scale_kind == "channel" else None
+                to_scale = tf.reduce_sum(to_scaled * kernel, axis=axis)
+                return to_inputs, to_scaled * scale, to_scale
+
+            return outputs, gradient
+
+        # Tensors, not variables: here larq's variable gives its quantized value. Of one
+        # dtype: the quantizers may have another dtype policy than the layer.
+        operands = (inputs, kernel, self.scale)
+        return rectified(*(tf.cast(x, self.compute_dtype) for x in operands))
 
     def reset_scale(self) -> None:
         """Sets the scale to mean |W|, the minimiser of the kernel loss.
@@ -139,7 +172,7 @@ class RectifiedConv2D(larq.layers.QuantConv2D):
                 f"Expected layer '{self.name}' to be built before `reset_scale()`; "
                 "call it on data or build it first."
             )
-        self.scale.assign(self._optimal_scale())
+        self.scale.assign(self._optimal_scale(self.scale.dtype))
 
     def kernel_loss(self, gradient: str = "straight_through") -> Any:
         """The layer's kernel loss, `1/2 * sum((W - C * sign(W))**2)`.
@@ -150,8 +183,10 @@ class RectifiedConv2D(larq.layers.QuantConv2D):
         Returns:
             Scalar tensor.
         """
-        kernel = self.latent_kernel
-        return kernel_loss(kernel, self.kernel_quantizer(kernel), self.scale, gradient)
+        kernel = tf.convert_to_tensor(self.latent_kernel)
+        # Under a mixed-precision policy the quantizer answers in half precision.
+        binary_kernel = tf.cast(self.kernel_quantizer(kernel), kernel.dtype)
+        return kernel_loss(kernel, binary_kernel, self.scale, gradient)
 
     @property
     def latent_kernel(self) -> Any:
@@ -161,8 +196,11 @@ class RectifiedConv2D(larq.layers.QuantConv2D):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self._scale_kind}
 
-    def _optimal_scale(self) -> Any:
-        return optimal_scale(self.latent_kernel, self._scale_kind == "channel")
+    def _optimal_scale(self, dtype: Any) -> Any:
+        # Under a mixed-precision policy the kernel may read in half precision, which
+        # is too small for the sum.
+        kernel = tf.cast(self.latent_kernel, self.variable_dtype)
+        return tf.cast(optimal_scale(kernel, self._scale_kind == "channel"), dtype)
 
 
 def _check_arguments(
@@ -177,7 +215,7 @@ def _check_arguments(
             "Expected `padding` to be 'valid' or 'same', received: "
             f"padding={padding!r}."
         )
-    if tf.is_tensor(pad_values) or pad_values not in (0.0, 1.0):
+    if not np.isscalar(pad_values) or pad_values not in (0.0, 1.0):
         raise ValueError(
             "Expected `pad_values` to be 1.0 or 0.0, the two that the converter can "
             f"carry, received: pad_values={pad_values!r}."
@@ -199,7 +237,10 @@ def _check_arguments(
 
 def _exportable_quantizer(quantizer: Any, argument: str) -> Any:
     """Returns the larq quantizer, and refuses what the converter cannot carry."""
-    found = larq.quantizers.get(quantizer) if quantizer is not None else None
+    try:
+        found = larq.quantizers.get(quantizer) if quantizer is not None else None
+    except ValueError:  # Unknown to larq.
+        found = None
     # Not isinstance: a subclass may compute anything.
     if type(found) not in EXPORTABLE_QUANTIZERS.values():
         names = ", ".join(repr(name) for name in EXPORTABLE_QUANTIZERS)

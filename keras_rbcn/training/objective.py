@@ -100,11 +100,10 @@ def _adversarial(
     kind = settings.adversarial_loss
     scores = []
     for model, real, fake in zip(discriminators, batch.real, batch.fake, strict=True):
-        # One pass for both sides: the student's loss and the discriminator's are two
+        # Scored once for both sides: the student's loss and the discriminator's are two
         # functions of the same scores, and each is differentiated with respect to
         # its own variables only, which stops the other's gradient.
-        both = model(tf.concat([real, fake], axis=0), training=True)
-        scores.append(tf.split(both, 2, axis=0))
+        scores.append((model(real, training=True), model(fake, training=True)))
     losses = [discriminator_loss(real, fake, kind) for real, fake in scores]
     accuracies = [discriminator_accuracy(real, fake, kind) for real, fake in scores]
     # A discriminator that is far ahead rests until the student has caught up: one that
