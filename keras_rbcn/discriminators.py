@@ -8,6 +8,8 @@ from typing import Any
 
 from keras_rbcn._backend import keras
 
+__all__ = ["build_discriminator", "build_discriminators"]
+
 # Without the batch; the builders refuse a dimension that is None.
 FeatureShape = tuple[int | None, ...]
 

@@ -36,6 +36,7 @@ class _Hidden:
         self.teacher = teacher
         self.total_loss = keras.metrics.Mean(name="total_loss")
         self.means = {name: keras.metrics.Mean(name=name) for name in LOGGED}
+        self.taps: list[Tap] = []
         self.student_with_features: Any = None
         self.teacher_with_features: Any = None
 
@@ -118,7 +119,7 @@ class RBCNModel(keras.Model):
         check_student(student)
         self.student = student
         self._hidden = _Hidden(teacher)
-        self.taps = self._resolve_taps(taps, check_teacher)
+        self._hidden.taps = self._resolve_taps(taps, check_teacher)
         self.discriminators = self._make_discriminators(discriminators)
         # Losses and metrics given to `compile` by output name are the student's.
         self.output_names = getattr(student, "output_names", None)
@@ -130,6 +131,11 @@ class RBCNModel(keras.Model):
     def teacher(self) -> Any:
         """The full-precision teacher, or None; the very object that was passed."""
         return self._hidden.teacher
+
+    @property
+    def taps(self) -> list[Tap]:
+        """The pairs of layers whose outputs are compared."""
+        return self._hidden.taps
 
     @property
     def losses(self) -> list[Any]:

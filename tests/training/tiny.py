@@ -10,7 +10,8 @@ def network(convolution=keras.layers.Conv2D, name="network", softmax=False, **kw
     """Two convolutions with batch normalisation, of two shapes, behind a first one."""
     layers = keras.layers
     inputs = keras.Input((8, 8, 2), name="image")
-    x = layers.Conv2D(4, 3, padding="same", name="first")(inputs)
+    # Without a bias, which batch normalisation would leave nothing but rounding to.
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False, name="first")(inputs)
     x = layers.BatchNormalization(momentum=0.8, name="first_norm")(x)
     for index, (filters, strides) in enumerate(((4, 1), (6, 2)), 1):
         x = convolution(
