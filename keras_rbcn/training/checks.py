@@ -95,6 +95,21 @@ def check_discriminators(discriminators: Any, shapes: Any) -> None:
             discriminator.build((None, *shape))
 
 
+def check_optimizers(**optimizers: Any) -> None:
+    """Raises if one optimizer is given for two groups of parameters."""
+    names: dict[int, str] = {}
+    for name, optimizer in optimizers.items():
+        if optimizer is None:
+            continue
+        other = names.setdefault(id(optimizer), name)
+        if other != name:
+            raise ValueError(
+                f"Expected `{other}` and `{name}` to be two optimizers, received the "
+                "same object for both; each keeps state for its own parameters. "
+                "Create another one."
+            )
+
+
 def _check_inputs(student: Any, teacher: Any) -> None:
     received = (
         getattr(student, "input_shape", None),

@@ -9,6 +9,7 @@ from keras_rbcn._backend import keras, tf
 from keras_rbcn.discriminators import build_discriminator, build_discriminators
 from keras_rbcn.training.checks import (
     check_discriminators,
+    check_optimizers,
     check_student,
     check_tappable,
     check_teacher,
@@ -201,8 +202,9 @@ class RBCNModel(keras.Model):
                 `weighted_metrics`, `run_eagerly`, `steps_per_execution`.
 
         Raises:
-            ValueError: For a negative weight, an unknown loss or rule, or a weight
-                that needs taps or a teacher where there are none.
+            ValueError: For a negative weight, an unknown loss or rule, a weight that
+                needs taps or a teacher where there are none, or one optimizer in two
+                places.
         """
         self.settings = TrainingSettings(
             kernel_weight=kernel_weight,
@@ -227,6 +229,12 @@ class RBCNModel(keras.Model):
             discriminator_optimizer or keras.optimizers.Adam(1e-4, beta_1=0.5)
         )
         self.strategy_b_optimizer = strategy_b_optimizer and get(strategy_b_optimizer)
+        check_optimizers(
+            optimizer=self.optimizer,
+            scale_optimizer=self.scale_optimizer,
+            discriminator_optimizer=self.discriminator_optimizer,
+            strategy_b_optimizer=self.strategy_b_optimizer,
+        )
 
     # --- parameter groups ---------------------------------------------------------
 
@@ -418,6 +426,30 @@ class RBCNModel(keras.Model):
         discriminators = list(tf.nest.flatten(discriminators))
         check_discriminators(discriminators, shapes)
         return discriminators
+
+    def save(
+        self, filepath: Any, overwrite: bool = True, save_format: Any = None, **kw: Any
+    ) -> None:
+        """Saves student, teacher, discriminators and optimizers to a `.keras` file.
+
+        Args:
+            filepath: Path that ends in `.keras`.
+            overwrite: Whether to replace a file that is there without asking.
+            save_format: `"keras"` or None.
+            **kw: What else `keras.Model.save` takes for this format.
+
+        Raises:
+            ValueError: For another format. A SavedModel or HDF5 file would not hold
+                the teacher, and would come back with another one.
+        """
+        if save_format not in (None, "keras") or not str(filepath).endswith(".keras"):
+            raise ValueError(
+                "Expected an RBCNModel to be saved to a path that ends in '.keras', "
+                f"received: filepath={str(filepath)!r}, save_format={save_format!r}. "
+                "To write the trained network alone in another format, save "
+                "`model.student`."
+            )
+        super().save(filepath, overwrite=overwrite, save_format="keras", **kw)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

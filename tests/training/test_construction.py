@@ -210,3 +210,10 @@ def test_distillation_between_different_outputs(teacher):
     model = rbcn.RBCNModel(student(), wide, taps=[], check_teacher=False)
     with pytest.raises(ValueError, match=r"\(None, 3\).*\(None, 5\)"):
         model.compile("adam", crossentropy(), distillation=1.0)
+
+
+def test_one_optimizer_in_two_places(teacher):
+    model = rbcn.RBCNModel(student(), teacher)
+    optimizer = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="`optimizer` and `scale_optimizer` to be two"):
+        model.compile(optimizer, crossentropy(), scale_optimizer=optimizer)

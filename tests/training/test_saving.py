@@ -112,3 +112,12 @@ def test_the_student_alone_is_an_ordinary_keras_model(data, tmp_path):
     model.student.save(path)
     loaded = keras.models.load_model(path)
     np.testing.assert_array_equal(loaded(data[0]), model(data[0]))
+
+
+@pytest.mark.parametrize("how", [("saved_model", None), ("model.h5", None)])
+def test_formats_that_would_lose_the_teacher_are_refused(how, teacher, tmp_path):
+    name, save_format = how
+    model = rbcn.RBCNModel(student(), teacher)
+    with pytest.raises(ValueError, match=r"ends in '.keras'"):
+        model.save(str(tmp_path / name), save_format=save_format)
+    assert not list(tmp_path.iterdir())
