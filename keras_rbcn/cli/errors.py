@@ -1,0 +1,31 @@
+"""What a user did wrong, in one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+
+class UserError(Exception):
+    """Ends the command with one line, details below it, and an exit code."""
+
+    def __init__(
+        self, message: str, details: Sequence[str] = (), exit_code: int = 2
+    ) -> None:
+        super().__init__(one_line(message))
+        self.details = [one_line(detail) for detail in details]
+        self.exit_code = exit_code
+
+
+def one_line(message: object) -> str:
+    """The message without its line breaks."""
+    return " ".join(str(message).split())
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Within it, what the library says to a user's mistake becomes a `UserError`."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(str(error)) from error

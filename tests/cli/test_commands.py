@@ -1,0 +1,391 @@
+"""The commands export and predict, on tiny models and on every kind of bad file."""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_rbcn import RBCNModel
+from keras_rbcn._backend import keras
+from keras_rbcn.cli import commands
+from keras_rbcn.layers import RectifiedConv2D
+
+IMAGES = np.random.default_rng(0).normal(size=(30, 6, 6, 2)).astype("float32")
+
+
+def _student():
+    inputs = keras.Input((6, 6, 2), name="images")
+    x = RectifiedConv2D(8, 3, padding="same", name="conv")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pooling")(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name="student")
+
+
+def _two_inputs():
+    first, second = keras.Input((4,), name="first"), keras.Input((4,), name="second")
+    outputs = keras.layers.Subtract(name="difference")([first, second])
+    return keras.Model([first, second], outputs, name="two")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, run):
+    """A folder of good files, and what the student in them predicts."""
+    folder = tmp_path_factory.mktemp("files")
+    student = _student()
+    student.save(folder / "student.keras")
+    model = RBCNModel(student)
+    model.compile("adam", "mse")
+    model.save(folder / "model.keras")
+    _two_inputs().save(folder / "two.keras")
+    np.savez(folder / "images.npz", IMAGES)
+    np.savez(folder / "expected.npz", student.predict(IMAGES, verbose=0))
+    pair = {"first": np.full((3, 4), 5.0), "second": np.full((3, 4), 2.0)}
+    np.savez(folder / "pair.npz", **pair)
+    for name, data in (("student", "images"), ("two", "pair")):
+        result = run(
+            *("export", folder / f"{name}.keras", folder / f"{name}.tflite"),
+            *("--verify-data", folder / f"{data}.npz"),
+            *("--report", folder / f"{name}.json"),
+        )
+        assert result.exit_code == 0, result.stderr
+    return folder
+
+
+def _assert_user_error(result, *fragments, exit_code=2):
+    assert result.exit_code == exit_code, result.output
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: "), result.stderr
+    assert "Traceback" not in result.output
+    if exit_code == 2:
+        assert len(lines) == 1, result.stderr
+    for fragment in fragments:
+        assert fragment in result.stderr
+
+
+def _content(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+# --- the command line itself ------------------------------------------------------
+
+
+def test_version(run):
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.output == f"keras-rbcn {metadata.version('keras-rbcn')}\n"
+
+
+def test_help_names_the_commands(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("demo", "export", "predict"):
+        assert f" {command} " in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        ([], "expected a command"),
+        (["demonstrate"], "demonstrate"),
+        (["--loud"], "--loud"),
+        (["predict"], "FILE.tflite"),
+        (["demo", "--epochs", "0"], "--epochs"),
+        (["demo", "--epochs", "many"], "--epochs"),
+        (["demo", "--seed", "-1"], "--seed"),
+    ],
+)
+def test_wrong_usage(run, arguments, fragment):
+    _assert_user_error(run(*arguments), fragment)
+
+
+def test_ctrl_c(run, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "predict", interrupt)
+    result = run("predict", "a.tflite", "b.npz")
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+
+
+def test_a_defect_of_the_program_is_not_blamed_on_the_user(run, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(commands, "predict", fail)
+    result = run("predict", "a.tflite", "b.npz")
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_console_script(tmp_path):
+    script = Path(sysconfig.get_path("scripts"), "keras-rbcn")
+    result = subprocess.run(
+        [sys.executable, script, "predict", tmp_path / "none.tflite", "none.npz"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in result.stderr
+
+
+# --- export -----------------------------------------------------------------------
+
+
+def test_export_reports_the_file_that_it_wrote(files):
+    content = (files / "student.tflite").read_bytes()
+    report = json.loads((files / "student.json").read_text("utf-8"))
+    assert report["bytes"] == len(content)
+    assert report["sha256"] == hashlib.sha256(content).hexdigest()
+    assert report["agreement"]["data"] == "verify_data"
+    assert report["agreement"]["samples"] == len(IMAGES)
+    assert report["binary_convolutions"] == ["conv"]
+
+
+def test_export_of_a_whole_rbcn_model_is_that_of_its_student(files, run, tmp_path):
+    out = tmp_path / "out.tflite"
+    result = run(
+        "export", files / "model.keras", out, "--verify-data", files / "images.npz"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "LceBconv2d" in result.stdout
+    assert out.read_bytes() == (files / "student.tflite").read_bytes()
+
+
+def test_export_without_data_warns_in_one_line(files, run, tmp_path):
+    result = run("export", files / "student.keras", tmp_path / "out.tflite")
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: ")
+    assert "random" in line
+
+
+def test_failed_export_names_the_layers_and_leaves_no_file(run, tmp_path):
+    # A kernel that covers more than its zero-padded inputs is converted wrongly.
+    layer = RectifiedConv2D(
+        8, 3, dilation_rate=2, padding="same", pad_values=0.0, name="conv"
+    )
+    student = keras.Sequential([keras.Input((4, 5, 16)), layer])
+    student.save(tmp_path / "student.keras")
+    before = _content(tmp_path)
+    result = run(
+        *("export", tmp_path / "student.keras", tmp_path / "out.tflite"),
+        *("--report", tmp_path / "report.json"),
+    )
+    _assert_user_error(result, "  layer: conv", exit_code=1)
+    assert _content(tmp_path) == before
+
+
+def _bad_models(folder):
+    """Names of bad files, and what is said about each."""
+    (folder / "folder.keras").mkdir()
+    (folder / "text.keras").write_text("no model")
+    good = (folder.parent / "student.keras").read_bytes()
+    (folder / "cut.keras").write_bytes(good[: len(good) // 2])
+    (folder / "student.h5").write_bytes(b"\x89HDF")
+    with zipfile.ZipFile(folder / "keras3.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.5.0"}))
+    with zipfile.ZipFile(folder / "no_model.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.21.0"}))
+        archive.writestr("config.json", json.dumps({"class_name": "Unknown"}))
+    return {
+        "none.keras": "there is no file",
+        "folder.keras": "is a folder",
+        "text.keras": "damaged",
+        "cut.keras": "damaged",
+        "student.h5": ".keras",
+        "keras3.keras": "Keras 3.5.0",
+        "no_model.keras": "cannot load",
+    }
+
+
+def test_export_of_bad_models(files, run):
+    folder = files / "bad_models"
+    folder.mkdir()
+    bad = _bad_models(folder)
+    before = _content(folder)
+    for name, fragment in bad.items():
+        result = run("export", folder / name, folder / "out.tflite")
+        _assert_user_error(result, name, fragment)
+        assert _content(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("out", "report", "fragment"),
+    [
+        (".", "r.json", "is a folder"),
+        ("none/out.tflite", "r.json", "there is no folder"),
+        ("a_file/out.tflite", "r.json", "there is no folder"),
+        ("student.keras", "r.json", "named twice"),
+        ("out.tflite", ".", "is a folder"),
+        ("out.tflite", "none/r.json", "there is no folder"),
+        ("out.tflite", "out.tflite", "named twice"),
+    ],
+)
+def test_export_to_where_nothing_can_be_written(
+    files, run, tmp_path, out, report, fragment
+):
+    (tmp_path / "a_file").write_text("")
+    (tmp_path / "student.keras").write_bytes((files / "student.keras").read_bytes())
+    before = _content(tmp_path)
+    result = run(
+        *("export", tmp_path / "student.keras", tmp_path / out),
+        *("--report", tmp_path / report),
+    )
+    _assert_user_error(result, fragment)
+    assert _content(tmp_path) == before
+
+
+def test_export_with_data_of_another_shape(files, run, tmp_path):
+    np.savez(tmp_path / "wrong.npz", np.zeros((3, 5, 5, 2)))
+    result = run(
+        *("export", files / "student.keras", tmp_path / "out.tflite"),
+        *("--verify-data", tmp_path / "wrong.npz"),
+    )
+    _assert_user_error(result, "(samples, 6, 6, 2)", "(3, 5, 5, 2)")
+    assert not (tmp_path / "out.tflite").exists()
+
+
+# --- predict ----------------------------------------------------------------------
+
+
+def test_predict_writes_what_the_keras_model_predicts(files, run, tmp_path):
+    out = tmp_path / "out.npz"
+    result = run(
+        "predict", files / "student.tflite", files / "images.npz", "--output", out
+    )
+    assert result.exit_code == 0, result.stderr
+    expected = np.load(files / "expected.npz")["arr_0"]
+    with np.load(out) as written:
+        assert written.files == ["logits"]
+        np.testing.assert_allclose(written["logits"], expected, atol=1e-5)
+    assert "20 of 30 samples" in result.stdout
+    cells = [line.split("│")[1:3] for line in result.stdout.splitlines() if "│" in line]
+    classes = {int(sample): int(best) for sample, best in cells}
+    assert classes == dict(enumerate(expected[:20].argmax(axis=1)))
+
+
+@pytest.mark.parametrize("key", ["x", "images", "anything"])
+def test_predict_finds_the_array(files, run, tmp_path, key):
+    arrays = {key: IMAGES[:1]}
+    if key != "anything":  # A file of one array may name it as it likes.
+        arrays["y"] = np.zeros(7)
+    np.savez(tmp_path / "in.npz", **arrays)
+    result = run("predict", files / "student.tflite", tmp_path / "in.npz")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_several_inputs_go_by_name_or_by_order(files, run, tmp_path, named):
+    first, second = np.full((2, 4), 5.0), np.full((2, 4), 2.0)
+    path, out = tmp_path / "in.npz", tmp_path / "out.npz"
+    if named:
+        np.savez(path, second=second, other=first, first=first)
+    else:
+        np.savez(path, first, second)
+    result = run("predict", files / "two.tflite", path, "--output", out)
+    assert result.exit_code == 0, result.stderr
+    np.testing.assert_array_equal(np.load(out)["difference"], np.full((2, 4), 3.0))
+
+
+def _bad_arrays(folder):
+    """Names of bad files for the student, and what is said about each."""
+    save = {
+        "several.npz": {"a": IMAGES, "b": IMAGES},
+        "no_array.npz": {},
+        "strings.npz": {"x": np.array(["1", "2"])},
+        "complex.npz": {"x": IMAGES.astype("complex64")},
+        "empty.npz": {"x": IMAGES[:0]},
+        "number.npz": {"x": np.float32(1)},
+        "shape.npz": {"x": np.zeros((3, 6, 6, 1))},
+        "one_image.npz": {"x": IMAGES[0]},
+        "pickled.npz": {"x": np.array([{}], dtype=object)},
+    }
+    for name, arrays in save.items():
+        np.savez(folder / name, **arrays)
+    (folder / "text.npz").write_text("1,2,3")
+    np.save(folder / "single.npy", IMAGES)
+    (folder / "single.npy").rename(folder / "npy.npz")
+    good = (folder.parent / "images.npz").read_bytes()
+    (folder / "cut.npz").write_bytes(good[: len(good) // 2])
+    middle = len(good) // 2
+    flipped = good[:middle] + bytes([good[middle] ^ 255]) + good[middle + 1 :]
+    (folder / "flipped.npz").write_bytes(flipped)
+    (folder / "folder.npz").mkdir()
+    return {
+        "several.npz": "['a', 'b']",
+        "no_array.npz": "[]",
+        "strings.npz": "real numbers",
+        "complex.npz": "real numbers",
+        "empty.npz": "(0, 6, 6, 2)",
+        "number.npz": "hold samples",
+        "shape.npz": "(3, 6, 6, 1)",
+        "one_image.npz": "(6, 6, 2)",
+        "pickled.npz": "pickled",
+        "text.npz": "expected an .npz file",
+        "npy.npz": "expected an .npz file",
+        "cut.npz": "expected an .npz file",
+        "flipped.npz": "cannot read",
+        "folder.npz": "is a folder",
+        "none.npz": "there is no file",
+    }
+
+
+def test_predict_on_bad_arrays(files, run):
+    folder = files / "bad_arrays"
+    folder.mkdir()
+    bad = _bad_arrays(folder)
+    before = _content(folder)
+    for name, fragment in bad.items():
+        result = run(
+            *("predict", files / "student.tflite", folder / name),
+            *("--output", folder / "out.npz"),
+        )
+        _assert_user_error(result, fragment)
+        assert _content(folder) == before
+
+
+def test_several_inputs_that_cannot_be_told_apart(files, run, tmp_path):
+    np.savez(tmp_path / "in.npz", first=np.zeros((2, 4)), b=np.zeros((2, 4)))
+    result = run("predict", files / "two.tflite", tmp_path / "in.npz")
+    _assert_user_error(result, "['first', 'second']", "['first', 'b']")
+
+
+def test_predict_with_bad_models(files, run, tmp_path):
+    good = (files / "student.tflite").read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(good[: len(good) // 2])
+    (tmp_path / "empty.tflite").write_bytes(b"")
+    (tmp_path / "folder.tflite").mkdir()
+    for path, fragment in (
+        (tmp_path / "cut.tflite", "cut.tflite"),
+        (tmp_path / "empty.tflite", "empty.tflite"),
+        (tmp_path / "folder.tflite", "is a folder"),
+        (tmp_path / "none.tflite", "there is no file"),
+        (files / "student.keras", "student.keras"),
+    ):
+        _assert_user_error(run("predict", path, files / "images.npz"), fragment)
+
+
+def test_a_full_disk_leaves_nothing_behind(files, run, tmp_path, monkeypatch):
+    out = tmp_path / "out.npz"
+    out.write_bytes(b"older results")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    result = run(
+        "predict", files / "student.tflite", files / "images.npz", "--output", out
+    )
+    _assert_user_error(result, "out.npz", os.strerror(errno.ENOSPC))
+    assert _content(tmp_path) == {out: b"older results"}
