@@ -8,10 +8,15 @@ checks what is installed, and hands out ``keras`` and ``tf`` to the other module
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -59,14 +64,44 @@ def check_versions() -> None:
             )
 
 
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps TensorFlow's start-up chatter off the standard error stream.
+
+    For the command `keras-rbcn`, whose errors are one line. TensorFlow's C++ code
+    writes some of it before it reads `TF_CPP_MIN_LOG_LEVEL`, so that the stream itself
+    is put aside during the import; what fails there is an exception, and is not lost.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        before = os.dup(2)
+    except OSError:  # There is no such stream.
+        yield
+        return
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
 def _import_keras_2() -> tuple[Any, Any]:
     """Imports TensorFlow with Keras 2, and returns `(keras, tf)`."""
     if "tensorflow" not in sys.modules:
         os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    tf = importlib.import_module("tensorflow")
-    if not tf.keras.Model.__module__.startswith("tf_keras."):
-        version = getattr(tf.keras, "__version__", "(version unknown)")
-        raise ImportError(_KERAS_3_HELP.format(version=version))
+    # A library leaves the streams to the program; this program is our own.
+    is_command = Path(next(iter(sys.argv), "")).stem == "keras-rbcn"
+    with _quietly() if is_command else contextlib.nullcontext():
+        tf = importlib.import_module("tensorflow")
+        if not tf.keras.Model.__module__.startswith("tf_keras."):
+            version = getattr(tf.keras, "__version__", "(version unknown)")
+            raise ImportError(_KERAS_3_HELP.format(version=version))
+        # It has a copy of TensorFlow's C++ code, with chatter of its own.
+        importlib.import_module("larq_compute_engine")
     return importlib.import_module("tf_keras"), tf
 
 

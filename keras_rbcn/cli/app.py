@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from keras_rbcn.cli import commands
 from keras_rbcn.cli.errors import UserError, one_line
 
 INTERRUPTED = 130
@@ -103,8 +104,6 @@ def demo(
     Writes a table, plots, the .tflite file and its export report to a folder. It takes
     about two minutes on two cores.
     """
-    from keras_rbcn.cli import commands
-
     commands.demo(output, epochs, seed)
 
 
@@ -137,8 +136,6 @@ def export(
 
     If it is not, nothing is written, and the exit code is 1.
     """
-    from keras_rbcn.cli import commands
-
     commands.export(student, out, verify_data, report)
 
 
@@ -167,6 +164,4 @@ def predict(
 
     This is for checking: the time it takes here says nothing about a device.
     """
-    from keras_rbcn.cli import commands
-
     commands.predict(file, images, output)

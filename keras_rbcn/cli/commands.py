@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from keras_rbcn._backend import keras, tf
 from keras_rbcn.cli.errors import UserError, one_line, user_errors
 from keras_rbcn.cli.files import (
     check_input,
@@ -21,7 +22,7 @@ from keras_rbcn.cli.files import (
     write_arrays,
     written_beside,
 )
-from keras_rbcn.cli.startup import start_tensorflow
+from keras_rbcn.export import ExportError, TFLiteModel, export_tflite
 
 # Rows of a table of predictions.
 _SHOWN = 20
@@ -31,8 +32,7 @@ def demo(output: Path, epochs: int, seed: int) -> None:
     """See `keras_rbcn.cli.app.demo`."""
     if output.exists() and not output.is_dir():
         raise UserError(f"expected a folder for the results, but '{output}' is a file.")
-    start_tensorflow()
-    from keras_rbcn._backend import tf
+    # Here, since matplotlib and scikit-learn take their time to start.
     from keras_rbcn.cli.demo import result_table, run_demo
 
     try:
@@ -64,9 +64,6 @@ def export(
         check_output(report, out, *inputs)
     if verify_data is not None:
         check_input(verify_data)
-    start_tensorflow()
-    from keras_rbcn.export import ExportError, export_tflite
-
     model = _load_model(student)
     data = None
     if verify_data is not None:
@@ -94,9 +91,6 @@ def predict(file: Path, images: Path, output: Path | None) -> None:
     check_input(images)
     if output is not None:
         check_output(output, file, images)
-    start_tensorflow()
-    from keras_rbcn.export import TFLiteModel
-
     with user_errors():
         model = TFLiteModel(file)
         outputs = model.predict(read_inputs(images, model.input_names))
@@ -115,7 +109,7 @@ def _say(line: str) -> None:
 
 
 def _check_keras_file(path: Path) -> None:
-    """Checks that the file is a .keras file of Keras 2, before TensorFlow starts."""
+    """Checks that the file is a .keras file of Keras 2."""
     check_input(path)
     kind = f"expected '{path}' to be a model saved by model.save('NAME.keras')"
     if path.suffix != ".keras":
@@ -134,8 +128,6 @@ def _check_keras_file(path: Path) -> None:
 
 
 def _load_model(path: Path) -> Any:
-    from keras_rbcn._backend import keras
-
     try:
         model = keras.models.load_model(path, compile=False)
     # Whatever a class in the file raises when it is built.
