@@ -4,18 +4,24 @@
 from keras_rbcn import _backend  # isort: skip  # noqa: F401
 from importlib.metadata import version as _version
 
-from keras_rbcn import discriminators, layers, losses
+from keras_rbcn import datasets, discriminators, layers, losses
 from keras_rbcn.conversion import copy_weights
+from keras_rbcn.export import ExportError, ExportReport, TFLiteModel, export_tflite
 from keras_rbcn.training import RBCNModel, Tap
 
 __version__ = _version("keras-rbcn")
 
 __all__ = [
+    "ExportError",
+    "ExportReport",
     "RBCNModel",
+    "TFLiteModel",
     "Tap",
     "__version__",
     "copy_weights",
+    "datasets",
     "discriminators",
+    "export_tflite",
     "layers",
     "losses",
 ]

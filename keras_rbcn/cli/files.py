@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_rbcn._files import replacing
 from keras_rbcn.cli.errors import UserError
 
 
@@ -62,15 +62,11 @@ def written_beside(path: Path) -> Iterator[Path]:
 
     So that no half-written file stands there at any time.
     """
-    # The suffix stays: it tells matplotlib the format.
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        yield beside
-        os.replace(beside, path)
+        with replacing(path) as beside:
+            yield beside
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:

@@ -1,0 +1,294 @@
+"""Runs .tflite files, with the operators of Larq Compute Engine or without."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+from keras_rbcn.export import probe
+from keras_rbcn.export.flatbuffer import Graph, InvalidModelError, parse
+from keras_rbcn.export.packing import check_checksum
+from keras_rbcn.export.structure import check
+
+# Larger than any model takes for one inference on zeros.
+_PROBE_SECONDS = 120
+
+
+class TFLiteModel:
+    """A .tflite file that can be run, Larq Compute Engine's operators included.
+
+    This runs the file for checking: on x86-64 the 1-bit operators are slow, and the
+    time they take says nothing about a device.
+
+    A file that keras_rbcn has not written, so that it carries no checksum, is run once
+    in a process of its own first: the interpreter is C++ code that trusts its input,
+    and a corrupted file would end the process.
+
+    Args:
+        path: Path of the file, or its contents as bytes.
+        num_threads: Number of threads of the interpreter.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a .tflite file, is truncated or corrupted, or holds
+            operators that are unknown.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = export_tflite(model, "model.tflite", verify_data=np.ones((8, 4)))
+        >>> TFLiteModel("model.tflite").predict(np.ones((3, 4))).shape
+        (3, 2)
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | bytes, num_threads: int = 1
+    ) -> None:
+        if not isinstance(num_threads, int) or num_threads < 1:
+            raise ValueError(
+                "Expected `num_threads` to be a positive integer, received: "
+                f"num_threads={num_threads!r}."
+            )
+        if isinstance(path, bytes):
+            content, self._source = path, "the content given"
+        else:
+            content, self._source = _read(path), f"file '{os.fspath(path)}'"
+        try:
+            self._graph, self._interpreter = _load(content, num_threads)
+        except InvalidModelError as error:
+            raise ValueError(
+                f"Expected a .tflite model, but {self._source} {error}"
+            ) from None
+        self._batch = _static_batch(self.input_shapes, self.output_shapes)
+
+    @property
+    def graph(self) -> Graph:
+        """The file's operators and tensors."""
+        return self._graph
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs, in order."""
+        return list(self._graph.input_names)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return list(self._graph.output_names)
+
+    @property
+    def input_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the inputs, with the batch of the file."""
+        return [tuple(shape) for shape in self._interpreter.input_shapes]
+
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the outputs, with the batch of the file."""
+        return [tuple(shape) for shape in self._interpreter.output_shapes]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the only input."""
+        return _only(self.input_shapes, "input_shape")
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the only output."""
+        return _only(self.output_shapes, "output_shape")
+
+    @property
+    def input_dtypes(self) -> list[np.dtype]:
+        """Element types of the inputs."""
+        return [np.dtype(dtype) for dtype in self._interpreter.input_types]
+
+    @property
+    def output_dtypes(self) -> list[np.dtype]:
+        """Element types of the outputs."""
+        return [np.dtype(dtype) for dtype in self._interpreter.output_types]
+
+    def predict(self, x: Any) -> Any:
+        """Runs the file on any number of samples, as `keras.Model.predict` does.
+
+        Args:
+            x: Array `(samples, ...)`; for several inputs a list of arrays in the order
+                of `input_names`, or a dictionary of arrays by name.
+
+        Returns:
+            Array `(samples, ...)`, or a list of arrays for several outputs.
+
+        Raises:
+            ValueError: If number, names, shapes or element types are not those of the
+                file's inputs.
+        """
+        arrays = self._check_inputs(x)
+        samples, batch = len(arrays[0]) if arrays[0].ndim else 1, self._batch
+        results = []
+        for start in range(0, samples, batch or samples):
+            part = arrays
+            if batch is not None:
+                part = [
+                    _filled(array[start : start + batch], batch) for array in arrays
+                ]
+            results.append(self._interpreter.interpreter.predict(part))
+        outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
+        if batch is not None:
+            outputs = [output[:samples] for output in outputs]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def __repr__(self) -> str:
+        inputs = dict(zip(self.input_names, self.input_shapes, strict=True))
+        outputs = dict(zip(self.output_names, self.output_shapes, strict=True))
+        return f"<TFLiteModel of {self._source}: {inputs} -> {outputs}>"
+
+    def _check_inputs(self, x: Any) -> list[np.ndarray]:
+        names, shapes, dtypes = self.input_names, self.input_shapes, self.input_dtypes
+        arrays = [np.asarray(value) for value in _as_list(x, names, self._source)]
+        arrays = [
+            self._check_input(*item)
+            for item in zip(arrays, names, shapes, dtypes, strict=True)
+        ]
+        if self._batch is not None:
+            counts = {
+                name: len(array) for name, array in zip(names, arrays, strict=True)
+            }
+            if len(set(counts.values())) > 1 or 0 in counts.values():
+                raise ValueError(
+                    "Expected the same number of samples, at least one, for every "
+                    f"input, received: {counts}."
+                )
+        return arrays
+
+    def _check_input(
+        self, array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype
+    ) -> np.ndarray:
+        expected: tuple[Any, ...] = shape
+        if self._batch is not None:
+            expected = ("samples", *shape[1:])
+            fits = array.ndim == len(shape) and array.shape[1:] == shape[1:]
+        else:
+            fits = array.shape == shape
+        if not fits:
+            hint = ""
+            if array.shape == shape[1:]:
+                hint = " Add the axis of the samples: x[np.newaxis]."
+            raise ValueError(
+                f"Expected input '{name}' of {self._source} to have the shape "
+                f"({', '.join(map(str, expected))}), received: "
+                f"shape={array.shape}.{hint}"
+            )
+        # Keras casts real numbers; to integers, a cast could change the values.
+        rule: Any = "same_kind" if dtype.kind == "f" else "safe"
+        if not np.can_cast(array.dtype, dtype, rule):
+            raise ValueError(
+                f"Expected input '{name}' of {self._source} to have the element type "
+                f"{dtype}, received: dtype={array.dtype}."
+            )
+        return np.ascontiguousarray(array, dtype)
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(
+            f"Expected the path of a .tflite file, received a folder: "
+            f"path={str(path)!r}."
+        )
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file '{path}'.") from None
+
+
+def _load(content: bytes, num_threads: int) -> tuple[Graph, Any]:
+    intact = check_checksum(content)
+    graph = parse(content)
+    check(graph)
+    if not intact:
+        _run_in_child(content)
+    try:
+        return graph, Interpreter(content, num_threads)
+    except Exception as error:
+        raise InvalidModelError(f"cannot be run: {error}") from None
+
+
+def _run_in_child(content: bytes) -> None:
+    """Runs the model once in another process.
+
+    Raises:
+        InvalidModelError: If that fails, or ends the process.
+    """
+    library = importlib.util.find_spec(
+        "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
+    )
+    assert library is not None
+    assert library.origin is not None
+    try:
+        child = subprocess.run(
+            [sys.executable, str(Path(probe.__file__)), library.origin],
+            input=content,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InvalidModelError(
+            "cannot be run: one inference on zeros did not end within "
+            f"{_PROBE_SECONDS} seconds."
+        ) from None
+    lines = child.stdout.decode("utf-8", "replace").strip().splitlines()
+    answer = lines[-1] if lines else ""
+    if child.returncode or not answer:
+        raise InvalidModelError(
+            "is corrupted: running it ends the interpreter's process (exit code "
+            f"{child.returncode})."
+        )
+    if answer != "ok":
+        raise InvalidModelError(f"cannot be run: {answer}")
+
+
+def _static_batch(*groups: Sequence[tuple[int, ...]]) -> int | None:
+    """The leading size that all tensors share; None if they share none."""
+    sizes = {shape[0] if shape else None for group in groups for shape in group}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _only(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
+    if len(shapes) != 1:
+        raise ValueError(
+            f"Expected one tensor for `{name}`, but the file has {len(shapes)}: use "
+            f"`{name}s`."
+        )
+    return shapes[0]
+
+
+def _as_list(x: Any, names: list[str], source: str) -> list[Any]:
+    if isinstance(x, Mapping):
+        if set(x) != set(names):
+            raise ValueError(
+                f"Expected the inputs {names} of {source}, received: {sorted(x)}."
+            )
+        return [x[name] for name in names]
+    values = list(x) if isinstance(x, list | tuple) else [x]
+    if len(names) == 1 and len(values) != 1:
+        values = [x]  # Nested lists of numbers.
+    if len(values) != len(names):
+        raise ValueError(
+            f"Expected {len(names)} inputs, {names}, of {source}, received: "
+            f"{len(values)}."
+        )
+    return values
+
+
+def _filled(array: np.ndarray, batch: int) -> np.ndarray:
+    """Fills the last batch up with its last sample."""
+    missing = batch - len(array)
+    return (
+        np.concatenate([array, np.repeat(array[-1:], missing, 0)]) if missing else array
+    )

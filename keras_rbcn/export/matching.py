@@ -1,0 +1,239 @@
+"""Which operator of the file came from which layer of the student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_rbcn._backend import keras
+from keras_rbcn.export.binary_layers import ConvolutionCall
+from keras_rbcn.export.flatbuffer import SAME_PADDING, Graph, Operator
+from keras_rbcn.export.report import OperatorReport
+from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
+
+# Scales of at most this size are zero to the converter.
+ZERO_SCALE = 1.2e-7
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The 1-bit convolutions of a file and the layers they come from.
+
+    Attributes:
+        graph: The file.
+        found: Index of each LceBconv2d, and the call it belongs to.
+        missing: Calls without a 1-bit convolution, of layers that should be one.
+    """
+
+    graph: Graph
+    found: dict[int, ConvolutionCall]
+    missing: list[ConvolutionCall]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the layers that are 1-bit, in order of execution."""
+        return [self.found[index].name for index in sorted(self.found)]
+
+    @property
+    def failed(self) -> list[ConvolutionCall]:
+        """What is missing and must not be."""
+        return [call for call in self.missing if call.required]
+
+    def explain(self) -> str:
+        """What must not be missing, and why it is."""
+        lines = [
+            f"- layer '{call.name}': {_reason(call, self.graph)}"
+            for call in self.failed
+        ]
+        return (
+            f"{len(lines)} rectified convolution(s) did not become 1-bit "
+            "convolutions in the converted file. Nothing was written.\n"
+            + "\n".join(lines)
+        )
+
+
+def match(graph: Graph, calls: list[ConvolutionCall]) -> Matching:
+    """Gives every call of a binary convolution its own LceBconv2d.
+
+    They are matched by shape, strides and dilation, and by the signs of the kernel
+    themselves, so that no name needs to survive the conversion. The converter negates
+    filters of negative scale.
+    """
+    free = {
+        index: _kernel_signs(graph, operator)
+        for index, operator in enumerate(graph.operators)
+        if operator.name == "LceBconv2d"
+    }
+    found, missing = {}, []
+    for call in calls:
+        signs = call.signs
+        for index, (geometry, packed) in free.items():
+            if geometry == call.signature and _equal_up_to_sign(packed, signs):
+                found[index] = call
+                del free[index]
+                break
+        else:
+            if call.one_bit:
+                missing.append(call)
+    return Matching(graph, found, missing)
+
+
+def _kernel_signs(
+    graph: Graph, operator: Operator
+) -> tuple[tuple[int, ...], np.ndarray]:
+    """Geometry and signs of a 1-bit convolution, in the layout of Keras."""
+    words = graph.tensors[operator.inputs[1]].value.astype("<i4")
+    options = operator.options
+    bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")
+    signs = bits[..., : options["channels_in"]].astype(bool).transpose(1, 2, 3, 0)
+    geometry = (
+        *signs.shape,
+        options["stride_height"],
+        options["stride_width"],
+        options["dilation_height_factor"],
+        options["dilation_width_factor"],
+    )
+    return geometry, signs
+
+
+def _equal_up_to_sign(one: np.ndarray, other: np.ndarray) -> bool:
+    equal = one == other
+    axes = (0, 1, 2)
+    return bool(np.all(equal.all(axes) | (~equal).all(axes)))
+
+
+def _reason(call: ConvolutionCall, graph: Graph) -> str:
+    layer = call.layer
+    for role in ("input", "kernel"):
+        quantizer = getattr(layer, f"{role}_quantizer")
+        if type(quantizer) not in EXPORTABLE_QUANTIZERS.values():
+            return (
+                f"its {role}_quantizer is {type(quantizer).__name__}, which the "
+                f"converter does not turn into 1-bit operators; use one of "
+                f"{', '.join(EXPORTABLE_QUANTIZERS)}."
+            )
+    scale = np.asarray(layer.scale)
+    if scale.shape not in ((), (layer.filters,)):
+        return (
+            f"its scale has the shape {scale.shape} and varies inside a filter; only "
+            "one scale per layer or per output channel folds into 1-bit kernels."
+        )
+    zero = np.flatnonzero(~(np.abs(np.broadcast_to(scale, layer.filters)) > ZERO_SCALE))
+    if zero.size:
+        return (
+            f"the scale of filter(s) {_listed(zero)} is zero (at most {ZERO_SCALE} in "
+            "size), and one filter of zeros makes the converter keep the whole layer "
+            "in float. Cut these filters out, or set their scale to a small number "
+            "that is not zero."
+        )
+    if getattr(layer, "groups", 1) != 1:
+        return "it has groups, which the converter does not carry."
+    operator = _float_operator(call, graph)
+    return (
+        f"the converter kept it as {operator or 'float operators'}. Its input or its "
+        "kernel is not binary where the converter looks: the sign must be the last "
+        "thing in front of the convolution, and the kernel's values must be plus or "
+        "minus one number within each filter."
+    )
+
+
+def _listed(indices: np.ndarray, count: int = 8) -> str:
+    text = ", ".join(str(index) for index in indices[:count])
+    return text if indices.size <= count else f"{text}, ... ({indices.size} in total)"
+
+
+def _float_operator(call: ConvolutionCall, graph: Graph) -> str | None:
+    for operator in graph.operators:
+        name = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+        if "CONV" in operator.name and f"/{call.name}/" in name:
+            return f"{operator.name} (tensor '{name}')"
+    return None
+
+
+def suspicious_layers(matching: Matching) -> dict[str, str]:
+    """Layers that are known to be converted wrongly, and why, by name."""
+    suspects: dict[str, str] = {}
+    for index, call in matching.found.items():
+        reason = _known_trap(call, matching.graph.operators[index])
+        if reason is not None:
+            suspects.setdefault(call.name, reason)
+    return suspects
+
+
+def _known_trap(call: ConvolutionCall, operator: Operator) -> str | None:
+    layer = call.layer
+    padded_on_device = operator.options["padding"] == SAME_PADDING
+    if padded_on_device and layer.padding == "valid" and max(layer.strides) > 1:
+        return (
+            "its signs are padded explicitly in front of a convolution with strides, "
+            "where padding='same' would pad other sides. Use padding='same' with "
+            "pad_values=1.0."
+        )
+    if type(layer.input_quantizer) not in EXPORTABLE_QUANTIZERS.values():
+        return (
+            f"its input_quantizer is {type(layer.input_quantizer).__name__}; the "
+            f"converter carries {', '.join(EXPORTABLE_QUANTIZERS)} only."
+        )
+    reach = [
+        (kernel - 1) * dilation + 1
+        for kernel, dilation in zip(layer.kernel_size, layer.dilation_rate, strict=True)
+    ]
+    zero_padded = layer.padding == "same" and layer.pad_values == 0.0
+    if not zero_padded or max(reach) == 1:
+        return None
+    sizes = call.input_shape[1:3]
+    if any(size and size < extent for size, extent in zip(sizes, reach, strict=True)):
+        return (
+            f"it pads with zeros, and its kernel covers {reach[0]}x{reach[1]}, more "
+            f"than its inputs of {sizes[0]}x{sizes[1]}, which Larq Compute Engine "
+            "computes wrongly. Use pad_values=1.0, or a smaller kernel or dilation."
+        )
+    return (
+        "it pads with zeros, and the device rounds at the borders, so that sums of "
+        "exactly zero may become negative. Use pad_values=1.0, or put a batch "
+        "normalisation or a threshold (RSign) between it and the next sign."
+    )
+
+
+def describe_operators(
+    graph: Graph, student: Any, matching: Matching
+) -> tuple[OperatorReport, ...]:
+    """One row for each operator; constants count where they are first read."""
+    names = {
+        layer.name
+        for layer in student.submodules
+        if isinstance(layer, keras.layers.Layer) and not isinstance(layer, keras.Model)
+    }
+    counted: set[int] = set()
+    rows = []
+    for index, operator in enumerate(graph.operators):
+        constants = set(graph.constants_of(operator)) - counted
+        counted |= constants
+        target = graph.tensors[operator.outputs[0]]
+        call = matching.found.get(index)
+        rows.append(
+            OperatorReport(
+                name=call.name if call else _layer_name(graph, operator, names),
+                operator=operator.name,
+                kind="1-bit" if operator.name.startswith("Lce") else str(target.dtype),
+                output_shape=target.shape,
+                bytes=sum(len(graph.tensors[i].data or b"") for i in constants),
+            )
+        )
+    return tuple(rows)
+
+
+def _layer_name(graph: Graph, operator: Operator, names: set[str]) -> str:
+    """The first Keras layer in the name of the operator's output."""
+    index = operator.outputs[0]
+    for part in graph.tensors[index].name.replace(";", "/").split("/"):
+        if part in names:
+            return part
+    # Outputs of the file have lost their names; in Keras they bear the layer's.
+    if index in graph.outputs:
+        name = graph.output_names[graph.outputs.index(index)]
+        if name in names:
+            return name
+    return ""
