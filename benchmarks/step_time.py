@@ -119,7 +119,12 @@ def data(steps: int) -> Any:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(BATCH, 32, 32, 3)).astype("float32")
     labels = rng.integers(0, CLASSES, BATCH)
-    return tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
+    batches = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
+    # With it, the end of an epoch waits for a thread of TensorFlow's that wakes up
+    # 10 (2**k - 1) ms after the start, which would count as time of the steps.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def run(name: str, model: Any, batches: Any, steps: int) -> float:
@@ -173,17 +178,38 @@ def machine() -> dict[str, Any]:
     }
 
 
+COLUMNS = ("contender", "ms per step", "x (plain + teacher)", "peak MiB", "x plain")
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["contender"],
+        f"{row['milliseconds']:.1f}",
+        f"{row['time_ratio']:.2f}",
+        f"{row['peak_mib']:.0f}",
+        f"{row['memory_ratio']:.2f}",
+    )
+
+
 def show(rows: list[dict[str, Any]]) -> None:
-    table = Table("contender", "ms per step", "x (plain + teacher)", "peak MiB", "x")
+    table = Table(*COLUMNS)
     for row in rows:
-        table.add_row(
-            row["contender"],
-            f"{row['milliseconds']:.1f}",
-            f"{row['time_ratio']:.2f}",
-            f"{row['peak_mib']:.0f}",
-            f"{row['memory_ratio']:.2f}",
-        )
+        table.add_row(*cells(row))
     Console().print(table)
+
+
+def markdown(result: dict[str, Any]) -> str:
+    lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1))]
+    lines += [cells(row) for row in result["rows"]]
+    machine = result["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    return (
+        "# Time and peak memory of a training step\n\n"
+        f"Written by benchmarks/step_time.py on {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
+        f"{versions}; batch {BATCH}, medians of {result['setting']['rounds']} rounds.\n\n"
+        + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    )
 
 
 def main() -> None:
@@ -218,6 +244,7 @@ def main() -> None:
             "rows": rows,
         }
         arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+        arguments.output.with_suffix(".md").write_text(markdown(result))
 
 
 if __name__ == "__main__":
