@@ -207,7 +207,8 @@ def markdown(result: dict[str, Any]) -> str:
         "# Time and peak memory of a training step\n\n"
         f"Written by benchmarks/step_time.py on {machine['processor']}, "
         f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
-        f"{versions}; batch {BATCH}, medians of {result['setting']['rounds']} rounds.\n\n"
+        f"{versions}; batch {BATCH}, "
+        f"medians of {result['setting']['rounds']} rounds.\n\n"
         + "".join(f"| {' | '.join(line)} |\n" for line in lines)
     )
 

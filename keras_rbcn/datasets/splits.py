@@ -57,8 +57,15 @@ def as_pipelines(splits: Splits, batch_size: int, seed: int) -> Splits:
     train = tf.data.Dataset.from_tensor_slices(tuple(splits.train))
     test = tf.data.Dataset.from_tensor_slices(tuple(splits.test))
     train = train.shuffle(len(splits.train.y), seed=seed)
+    # There is nothing to tune in memory, and a tuned pipeline ends late: TensorFlow
+    # 2.21 waits for a thread that sleeps up to as long as the epoch took.
+    options = tf.data.Options()
+    options.autotune.enabled = False
     return Splits(
-        *(data.batch(batch_size).prefetch(tf.data.AUTOTUNE) for data in (train, test))
+        *(
+            data.batch(batch_size).prefetch(2).with_options(options)
+            for data in (train, test)
+        )
     )
 
 

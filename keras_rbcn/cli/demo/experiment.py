@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_rbcn._backend import keras
+from keras_rbcn._backend import keras, tf
 from keras_rbcn.cli.demo.network import build_network, plain_convolution
 from keras_rbcn.cli.demo.plots import plot_accuracy_and_size, plot_curves
 from keras_rbcn.cli.demo.results import DemoResult, FileResult, NetworkResult
@@ -100,7 +100,7 @@ class _Trainer:
     def __init__(
         self, data: Splits, epochs: int, seed: int, progress: Progress
     ) -> None:
-        self._data = data
+        self._steps_per_epoch = -(-len(data.train.x) // BATCH_SIZE)
         self._epochs = epochs
         self._seed = seed
         self._progress = progress
@@ -130,9 +130,15 @@ class _Trainer:
         keras.utils.set_random_seed(self._seed)
 
     def _fit(self, model: Any, name: str) -> Any:
-        train, test = self._data
-        steps = self._epochs * -(-len(train.x) // BATCH_SIZE)
-        schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+        # The same split as in arrays; made anew, so that each network gets the batches
+        # in the same order.
+        train, test = (
+            batches.map(lambda x, y: (x, tf.one_hot(y, CLASSES)))
+            for batches in digits(BATCH_SIZE, self._seed, TEST_FRACTION)
+        )
+        schedule = keras.optimizers.schedules.CosineDecay(
+            LEARNING_RATE, self._epochs * self._steps_per_epoch
+        )
         model.compile(
             keras.optimizers.Adam(schedule),
             keras.losses.CategoricalCrossentropy(
@@ -142,11 +148,9 @@ class _Trainer:
         )
         start = time.perf_counter()
         history = model.fit(
-            train.x,
-            keras.utils.to_categorical(train.y, CLASSES),
-            batch_size=BATCH_SIZE,
+            train,
             epochs=self._epochs,
-            validation_data=(test.x, keras.utils.to_categorical(test.y, CLASSES)),
+            validation_data=test,
             verbose=0,
             callbacks=[_ProgressLines(name, self._epochs, self._progress)],
         ).history
