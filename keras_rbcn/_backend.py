@@ -34,8 +34,8 @@ REQUIREMENTS = {
 _KERAS_3_HELP = """\
 keras_rbcn needs Keras 2 (tf_keras), because larq and Larq Compute Engine know only \
 Keras 2, but TensorFlow has already been imported with Keras {version}.
-Import keras_rbcn before tensorflow and keras, or put these two lines at the top of \
-your program (in a notebook: restart the runtime, then run them first):
+Import keras_rbcn before tensorflow, keras, tf_keras and larq, or put these two lines \
+at the top of your program (in a notebook: restart the runtime, then run them first):
     import os
     os.environ["TF_USE_LEGACY_KERAS"] = "1\""""
 

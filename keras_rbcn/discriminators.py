@@ -66,15 +66,19 @@ def build_discriminator(
             raise ValueError(
                 f"Expected `{argument}` to be at least 1, received: {argument}={value}."
             )
-    features = inputs = keras.Input(shape)
+    layers = keras.layers
+    # In float32 under a mixed policy too: it is small, and its scores differ by little.
+    dtype = keras.backend.floatx()
+    features = inputs = keras.Input(shape, dtype=dtype)
     if len(shape) == 3 and max(shape[:2]) > grid:
         pool_size = tuple(math.ceil(size / grid) for size in shape[:2])
-        features = keras.layers.AveragePooling2D(pool_size, padding="same")(features)
-    features = keras.layers.Flatten()(features)
+        pooling = layers.AveragePooling2D(pool_size, padding="same", dtype=dtype)
+        features = pooling(features)
+    features = layers.Flatten(dtype=dtype)(features)
     for _ in range(blocks):
-        features = keras.layers.Dense(units)(features)
-        features = keras.layers.LeakyReLU(negative_slope)(features)
-    return keras.Model(inputs, keras.layers.Dense(1)(features), name=name)
+        features = layers.Dense(units, dtype=dtype)(features)
+        features = layers.LeakyReLU(negative_slope, dtype=dtype)(features)
+    return keras.Model(inputs, layers.Dense(1, dtype=dtype)(features), name=name)
 
 
 def build_discriminators(

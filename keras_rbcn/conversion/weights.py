@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_rbcn._backend import keras, require_model
+from keras_rbcn._backend import keras, require_model, tf
 from keras_rbcn.layers import RectifiedConv2D
 
 
@@ -14,8 +14,9 @@ def copy_weights(teacher: Any, student: Any) -> list[str]:
     A convolution's kernel becomes the latent kernel of the student's convolution, and
     the scale of a `RectifiedConv2D` is set anew to mean |W|. Latent kernels are not
     clipped here; the layer's constraint does so with the first training step. A bias
-    that only the teacher's layer has is left out: the batch normalisation behind a
-    1-bit convolution takes its place.
+    that only the teacher's convolution has is left out: the batch normalisation behind
+    a 1-bit convolution takes its place. Give the layers names of your own: Keras'
+    automatic ones (`conv2d_1`) need not mean the same layer in two models.
 
     Args:
         teacher: Built Keras 2 model; it is not changed.
@@ -26,7 +27,7 @@ def copy_weights(teacher: Any, student: Any) -> list[str]:
 
     Raises:
         ValueError: If no layer has a counterpart, or if layers of one name hold
-            weights of different shapes; nothing is copied then.
+            other weights or weights of other shapes; nothing is copied then.
 
     Example:
         >>> teacher = keras.Sequential(
@@ -45,8 +46,9 @@ def copy_weights(teacher: Any, student: Any) -> list[str]:
             f"name, but '{teacher.name}' and '{student.name}' share none."
         )
     for source, target in pairs:
+        values = _weights(source)
         for name, variable in _weights(target).items():
-            variable.assign(_weights(source)[name])
+            variable.assign(tf.cast(values[name], variable.dtype))
         if isinstance(target, RectifiedConv2D):
             target.reset_scale()
     return [target.name for _, target in pairs]
@@ -57,10 +59,13 @@ def _pairs(teacher: Any, student: Any) -> list[tuple[Any, Any]]:
     pairs = []
     for target in student.layers:
         source = sources.get(target.name)
-        if source is None or not _weights(target):
+        # An RPReLU in a ReLU's place has nothing to take over.
+        if source is None or not _weights(target) or not source.weights:
             continue
         expected, received = _shapes(target), _shapes(source)
-        if not expected.items() <= received.items():
+        if isinstance(target, keras.layers.Conv2D) and "bias" not in expected:
+            received.pop("bias", None)
+        if expected != received:
             raise ValueError(
                 f"Expected the layers '{target.name}' of student '{student.name}' and "
                 f"teacher '{teacher.name}' to hold the same weights; the student's are "
@@ -75,13 +80,22 @@ def _shapes(layer: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _weights(layer: Any) -> dict[str, Any]:
-    """The weights by their own name; a scale is computed, not copied."""
-    weights = {w.name.split("/")[-1].partition(":")[0]: w for w in layer.weights}
-    if isinstance(layer, RectifiedConv2D):
-        del weights["scale"]
-    elif isinstance(layer, keras.Model):
+    """The weights by their name within the layer; a scale is computed, not copied."""
+    if isinstance(layer, keras.Model):
         raise ValueError(
             f"Expected models without nested models; '{layer.name}' is one. Copy its "
             "layers' weights by calling copy_weights on the inner models."
         )
+    weights = {
+        weight.name.partition(":")[0].removeprefix(f"{layer.name}/"): weight
+        for weight in layer.weights
+    }
+    if len(weights) != len(layer.weights):
+        raise ValueError(
+            f"Expected the weights of layer '{layer.name}' to have names of their own, "
+            f"received: {[weight.name for weight in layer.weights]}. Copy them with "
+            "set_weights."
+        )
+    if isinstance(layer, RectifiedConv2D):
+        del weights["scale"]
     return weights

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_rbcn._backend import keras, require_model, tf
+from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.training.taps import rectified_layers
 
 
 def check_student(student: Any) -> None:
@@ -16,6 +20,17 @@ def check_student(student: Any) -> None:
         raise ValueError(
             f"Expected the student '{student.name}' to be built; give it an input "
             "shape, or call it on data first."
+        )
+
+
+def check_output_names(student: Any, logged: Sequence[str]) -> None:
+    """Raises if the logs of an output's loss would have the name of one of ours."""
+    names = getattr(student, "output_names", None) or []
+    clash = [name for name in names if f"{name}_loss" in logged]
+    if len(names) > 1 and clash:
+        raise ValueError(
+            f"Expected the outputs of the student '{student.name}' to have other names "
+            f"than {clash}: RBCNModel logs losses of its own as {list(logged)}."
         )
 
 
@@ -48,7 +63,7 @@ def check_teacher(student: Any, teacher: Any, trained: bool = True) -> None:
     Raises:
         TypeError: If the teacher is no Keras 2 model.
         ValueError: If it is not built, is or shares weights with the student, takes
-            other inputs, or has never been trained.
+            other inputs, has never been trained, or looks like the student.
     """
     require_model(teacher, "teacher")
     sides = f"student '{student.name}', teacher '{teacher.name}'"
@@ -65,6 +80,13 @@ def check_teacher(student: Any, teacher: Any, trained: bool = True) -> None:
             f"student would change the teacher; {sides} share {shared[:5]}. Build the "
             "student from layers of its own."
         )
+    if rectified_layers(teacher) and not rectified_layers(student):
+        raise ValueError(
+            "Expected the student to hold the 1-bit convolutions, but of the "
+            f"{sides} only the teacher has RectifiedConv2D layers. Are the two "
+            "arguments swapped? It is RBCNModel(student, teacher)."
+        )
+    _check_inference_mode(teacher)
     _check_inputs(student, teacher)
     if trained and _looks_untrained(teacher):
         raise ValueError(
@@ -84,6 +106,11 @@ def check_discriminators(discriminators: Any, shapes: Any) -> None:
         )
     for discriminator, shape in zip(discriminators, shapes, strict=True):
         require_model(discriminator, "discriminators")
+        if len(tf.nest.flatten(getattr(discriminator, "outputs", None) or [0])) != 1:
+            raise ValueError(
+                f"Expected discriminator '{discriminator.name}' to have one output, "
+                f"its scores, received: outputs {discriminator.output_shape}."
+            )
         if discriminator.built and hasattr(discriminator, "input_shape"):
             expected = tf.TensorShape((None, *shape))
             if not expected.is_compatible_with(discriminator.input_shape):
@@ -95,12 +122,98 @@ def check_discriminators(discriminators: Any, shapes: Any) -> None:
             discriminator.build((None, *shape))
 
 
+def warn_of_nonnegative_inputs(student: Any) -> None:
+    """Warns of 1-bit convolutions behind an activation that is never negative.
+
+    The sign of their inputs is +1 everywhere, and nothing can be learned from it.
+    Followed is what keeps signs as they are: pooling, dropout, padding, reshaping.
+    """
+    if not getattr(student, "_is_graph_network", False):
+        return
+    found = {
+        layer.name: source.name
+        for layer in student.layers
+        if isinstance(layer, RectifiedConv2D)
+        for source in _sources(layer)
+        if _is_nonnegative(source)
+    }
+    if found:
+        pairs = ", ".join(
+            f"'{name}' behind '{source}'" for name, source in found.items()
+        )
+        warnings.warn(
+            f"In the student '{student.name}' the inputs of RectifiedConv2D layers are "
+            f"never negative, so that their sign is +1 everywhere: {pairs}. Leave the "
+            "activation out, or put an RSign (a learnable threshold) between.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+_KEEP_SIGNS = (
+    keras.layers.AveragePooling2D,
+    keras.layers.Dropout,
+    keras.layers.MaxPooling2D,
+    keras.layers.Reshape,
+    keras.layers.SpatialDropout2D,
+    keras.layers.ZeroPadding2D,
+)
+_NONNEGATIVE = ("relu", "relu6", "sigmoid", "softmax", "softplus", "exponential")
+
+
+def _sources(layer: Any) -> list[Any]:
+    """The layers whose outputs reach a layer with their signs unchanged."""
+    before = [
+        source
+        for node in layer.inbound_nodes
+        for source in tf.nest.flatten(node.inbound_layers)
+    ]
+    return [
+        source
+        for one in before
+        for source in (_sources(one) if isinstance(one, _KEEP_SIGNS) else [one])
+    ]
+
+
+def _is_nonnegative(layer: Any) -> bool:
+    if isinstance(layer, keras.layers.ReLU):
+        # A leak or a threshold below zero lets negative values through.
+        return not layer.negative_slope
+    if isinstance(layer, keras.layers.Softmax):
+        return True
+    activation = getattr(layer, "activation", None)
+    return getattr(activation, "__name__", None) in _NONNEGATIVE
+
+
+def check_strategy(strategy: Any) -> None:
+    """Raises under a distribution strategy of several replicas."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas > 1:
+        raise ValueError(
+            "Expected one replica: RBCNModel does not divide the losses of the method "
+            f"by the number of replicas yet. Received: {type(strategy).__name__} with "
+            f"{replicas} replicas."
+        )
+
+
 def check_optimizers(**optimizers: Any) -> None:
-    """Raises if one optimizer is given for two groups of parameters."""
+    """Raises if an optimizer serves two groups of parameters, or scales its loss."""
     names: dict[int, str] = {}
     for name, optimizer in optimizers.items():
         if optimizer is None:
             continue
+        if getattr(optimizer, "use_ema", False):
+            raise ValueError(
+                f"Expected `{name}` without use_ema=True: Keras puts the averages in "
+                "place for one optimizer of a model only, and RBCNModel has several."
+            )
+        if hasattr(optimizer, "get_scaled_loss"):
+            raise ValueError(
+                f"Expected `{name}` without loss scaling, received: {name}="
+                f"{type(optimizer).__name__}. RBCNModel does not train under the "
+                "policy 'mixed_float16' yet: build the models under 'float32' or "
+                "'mixed_bfloat16'."
+            )
         other = names.setdefault(id(optimizer), name)
         if other != name:
             raise ValueError(
@@ -108,6 +221,24 @@ def check_optimizers(**optimizers: Any) -> None:
                 "same object for both; each keeps state for its own parameters. "
                 "Create another one."
             )
+
+
+def _check_inference_mode(teacher: Any) -> None:
+    """Raises if batch normalisation was called with training=True for good."""
+    if not getattr(teacher, "_is_graph_network", False):
+        return
+    fixed = [
+        layer.name
+        for layer in teacher.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and any(node.call_kwargs.get("training") for node in layer.inbound_nodes)
+    ]
+    if fixed:
+        raise ValueError(
+            f"Expected the teacher '{teacher.name}' to stay as it is in inference "
+            f"mode, but its layers {fixed} were called with training=True, which moves "
+            "their statistics at each step. Build it without."
+        )
 
 
 def _check_inputs(student: Any, teacher: Any) -> None:

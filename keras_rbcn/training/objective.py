@@ -39,12 +39,13 @@ class Objective(NamedTuple):
     """The losses of one batch.
 
     `student` holds the weighted terms to add to the task loss; `discriminators` what
-    the discriminators minimise, None if they are not in use; `logs` the unweighted
-    values by name.
+    the discriminators minimise, None if they are not in use; `active` whether each of
+    them is to be trained on this batch; `logs` the unweighted values by name.
     """
 
     student: list[Any]
     discriminators: Any
+    active: list[Any]
     logs: dict[str, Any]
 
 
@@ -53,7 +54,7 @@ def method_objective(
     layers: Sequence[Any],
     batch: Batch,
     discriminators: Sequence[Any],
-    distillation_from_logits: Sequence[bool],
+    distillation_from_logits: Sequence[bool | None],
 ) -> Objective:
     """Computes each loss of the method that has a weight.
 
@@ -62,14 +63,16 @@ def method_objective(
         layers: The student's rectified convolutions.
         batch: Outputs and tapped feature maps of student and teacher.
         discriminators: One Keras model for each tap.
-        distillation_from_logits: For each output, whether it holds logits.
+        distillation_from_logits: For each output, whether it holds logits; None if it
+            has no classes.
 
     Reference:
         RBCN, arXiv 1908.07748: L = L_S + L_Kernel + L_Adv.
     """
     logs: dict[str, Any] = {}
     student: list[Any] = []
-    objective = None
+    objective: Any = None
+    active: list[Any] = []
 
     def add(name: str, weight: float, value: Any) -> None:
         logs[name] = value
@@ -77,10 +80,12 @@ def method_objective(
 
     if layers and settings.kernel_weight > 0:
         gradient = settings.kernel_loss_gradient
-        value = tf.add_n([layer.kernel_loss(gradient) for layer in layers])
+        value = add_losses([layer.kernel_loss(gradient) for layer in layers])
         add("kernel_loss", settings.kernel_weight, value)
     if discriminators and settings.adversarial_weight > 0:
-        value, objective, measures = _adversarial(settings, batch, discriminators)
+        value, objective, active, measures = _adversarial(
+            settings, batch, discriminators
+        )
         add("adversarial_loss", settings.adversarial_weight, value)
         logs.update(measures)
     if settings.distillation > 0:
@@ -90,13 +95,20 @@ def method_objective(
         pairs = zip(batch.real, batch.fake, strict=True)
         value = _mean(attention_matching_loss(real, fake) for real, fake in pairs)
         add("attention_loss", settings.attention_weight, value)
-    return Objective(student, objective, logs)
+    return Objective(student, objective, active, logs)
+
+
+def add_losses(losses: Sequence[Any]) -> Any:
+    """Their sum; in float32 if, under a mixed policy, some are of half precision."""
+    tensors = [tf.convert_to_tensor(loss) for loss in losses]
+    dtype = tf.float64 if tensors[0].dtype == tf.float64 else tf.float32
+    return tf.add_n([tf.cast(tensor, dtype) for tensor in tensors])
 
 
 def _adversarial(
     settings: TrainingSettings, batch: Batch, discriminators: Sequence[Any]
-) -> tuple[Any, Any, dict[str, Any]]:
-    """The student's adversarial loss, the discriminators' objective, and measures."""
+) -> tuple[Any, Any, list[Any], dict[str, Any]]:
+    """The student's loss, the discriminators', which are active, and measures."""
     kind = settings.adversarial_loss
     scores = []
     for model, real, fake in zip(discriminators, batch.real, batch.fake, strict=True):
@@ -108,31 +120,30 @@ def _adversarial(
     accuracies = [discriminator_accuracy(real, fake, kind) for real, fake in scores]
     # A discriminator that is far ahead rests until the student has caught up: one that
     # always wins has no gradient left to teach with.
-    active = [
-        tf.where(accuracy <= settings.discriminator_accuracy_limit, loss, 0.0)
-        for loss, accuracy in zip(losses, accuracies, strict=True)
-    ]
+    active = [a <= settings.discriminator_accuracy_limit for a in accuracies]
     penalties = [penalty for model in discriminators for penalty in model.losses]
     measures = {
         "discriminator_loss": _mean(losses),
         "discriminator_accuracy": _mean(accuracies),
     }
     student = _mean(student_adversarial_loss(fake, kind) for _, fake in scores)
-    return student, tf.add_n([*active, *penalties]), measures
+    return student, add_losses([*losses, *penalties]), active, measures
 
 
 def _distillation(
-    settings: TrainingSettings, batch: Batch, from_logits: Sequence[bool]
+    settings: TrainingSettings, batch: Batch, from_logits: Sequence[bool | None]
 ) -> Any:
     """The distillation loss, summed over the outputs."""
     teacher, student = map(tf.nest.flatten, (batch.teacher_outputs, batch.outputs))
-    return tf.add_n(
+    return add_losses(
         [
             distillation_loss(t, s, settings.temperature, logits)
             for t, s, logits in zip(teacher, student, from_logits, strict=True)
+            if logits is not None
         ]
     )
 
 
 def _mean(values: Iterable[Any]) -> Any:
-    return tf.reduce_mean(tf.stack(list(values)))
+    values = list(values)
+    return add_losses(values) / len(values)

@@ -10,12 +10,22 @@ from keras_rbcn.discriminators import build_discriminator, build_discriminators
 from keras_rbcn.training.checks import (
     check_discriminators,
     check_optimizers,
+    check_output_names,
+    check_strategy,
     check_student,
     check_tappable,
     check_teacher,
+    warn_of_nonnegative_inputs,
 )
-from keras_rbcn.training.objective import LOGGED, Batch, method_objective
-from keras_rbcn.training.settings import TrainingSettings, distillation_from_logits
+from keras_rbcn.training.objective import (
+    LOGGED,
+    Batch,
+    Objective,
+    add_losses,
+    method_objective,
+)
+from keras_rbcn.training.settings import TrainingSettings
+from keras_rbcn.training.settings import distillation_from_logits as outputs_from_logits
 from keras_rbcn.training.taps import (
     Tap,
     rectified_layers,
@@ -23,6 +33,10 @@ from keras_rbcn.training.taps import (
     tap_shape,
     with_features,
 )
+
+# The means that make up the logs. "total_loss" is shown as "loss", a name that Keras'
+# own metric of the task loss has.
+_MEANS = ("total_loss", "task_loss", *LOGGED)
 
 
 class _Hidden:
@@ -35,8 +49,7 @@ class _Hidden:
 
     def __init__(self, teacher: Any) -> None:
         self.teacher = teacher
-        self.total_loss = keras.metrics.Mean(name="total_loss")
-        self.means = {name: keras.metrics.Mean(name=name) for name in LOGGED}
+        self.means = {name: keras.metrics.Mean(name=name) for name in _MEANS}
         self.taps: list[Tap] = []
         self.student_with_features: Any = None
         self.teacher_with_features: Any = None
@@ -118,6 +131,8 @@ class RBCNModel(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         check_student(student)
+        check_output_names(student, LOGGED)
+        warn_of_nonnegative_inputs(student)
         self.student = student
         self._hidden = _Hidden(teacher)
         self._hidden.taps = self._resolve_taps(taps, check_teacher)
@@ -125,7 +140,7 @@ class RBCNModel(keras.Model):
         # Losses and metrics given to `compile` by output name are the student's.
         self.output_names = getattr(student, "output_names", None)
         self.settings = TrainingSettings()
-        self._distillation_from_logits: list[bool] = []
+        self._distillation_from_logits: list[bool | None] = []
         self.built = True
 
     @property
@@ -158,6 +173,7 @@ class RBCNModel(keras.Model):
         kernel_weight: float = TrainingSettings.kernel_weight,
         adversarial_weight: float = TrainingSettings.adversarial_weight,
         distillation: float = TrainingSettings.distillation,
+        distillation_from_logits: bool | None = None,
         temperature: float = TrainingSettings.temperature,
         attention_weight: float = TrainingSettings.attention_weight,
         adversarial_loss: str = TrainingSettings.adversarial_loss,
@@ -180,7 +196,11 @@ class RBCNModel(keras.Model):
             metrics: Of the student's outputs, as in Keras.
             kernel_weight: Weight of the kernel loss, summed over all kernels.
             adversarial_weight: Weight of the adversarial loss, the mean over taps.
-            distillation: Weight of the logits distillation loss (not in the paper).
+            distillation: Weight of the logits distillation loss (not in the paper),
+                for models that end in one score per class, as logits or behind a
+                softmax; both must end alike.
+            distillation_from_logits: Whether the outputs are logits; None to see it
+                from the models' last layers.
             temperature: Of the logits distillation.
             attention_weight: Weight of attention matching at the taps (not in the
                 paper), the mean over taps.
@@ -203,10 +223,10 @@ class RBCNModel(keras.Model):
 
         Raises:
             ValueError: For a negative weight, an unknown loss or rule, a weight that
-                needs taps or a teacher where there are none, or one optimizer in two
-                places.
+                needs taps or a teacher where there are none, one optimizer in two
+                places, or an optimizer with loss scaling.
         """
-        self.settings = TrainingSettings(
+        settings = TrainingSettings(
             kernel_weight=kernel_weight,
             adversarial_weight=adversarial_weight,
             distillation=distillation,
@@ -215,26 +235,33 @@ class RBCNModel(keras.Model):
             adversarial_loss=adversarial_loss,
             kernel_loss_gradient=kernel_loss_gradient,
             discriminator_accuracy_limit=discriminator_accuracy_limit,
+            distillation_from_logits=distillation_from_logits,
             strategy_b_every=strategy_b_every,
         )
-        self.settings.check(bool(self.taps), self.teacher is not None)
+        settings.check(bool(self.taps), self.teacher is not None)
+        check_strategy(self.distribute_strategy)
+        from_logits: list[bool | None] = []
         if distillation > 0:
-            self._distillation_from_logits = distillation_from_logits(
-                self.student, self.teacher
+            from_logits = outputs_from_logits(
+                self.student, self.teacher, distillation_from_logits
             )
-        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
         get = keras.optimizers.get
-        self.scale_optimizer = scale_optimizer and get(scale_optimizer)
-        self.discriminator_optimizer = get(
-            discriminator_optimizer or keras.optimizers.Adam(1e-4, beta_1=0.5)
-        )
-        self.strategy_b_optimizer = strategy_b_optimizer and get(strategy_b_optimizer)
-        check_optimizers(
-            optimizer=self.optimizer,
-            scale_optimizer=self.scale_optimizer,
-            discriminator_optimizer=self.discriminator_optimizer,
-            strategy_b_optimizer=self.strategy_b_optimizer,
-        )
+        optimizers = {
+            "scale_optimizer": scale_optimizer and get(scale_optimizer),
+            "discriminator_optimizer": get(
+                discriminator_optimizer or keras.optimizers.Adam(1e-4, beta_1=0.5)
+            ),
+            "strategy_b_optimizer": strategy_b_optimizer and get(strategy_b_optimizer),
+        }
+        optimizer = get(optimizer)
+        check_optimizers(optimizer=optimizer, **optimizers)
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        check_optimizers(optimizer=self.optimizer)  # Keras may have wrapped it.
+        # Only now: a call that was refused leaves the model as it was.
+        self.settings = settings
+        self._distillation_from_logits = from_logits
+        for name, value in optimizers.items():
+            setattr(self, name, value)
 
     # --- parameter groups ---------------------------------------------------------
 
@@ -290,24 +317,22 @@ class RBCNModel(keras.Model):
                 self.discriminators,
                 self._distillation_from_logits,
             )
-            total_loss = tf.add_n([task_loss, *objective.student])
+            total_loss = add_losses([task_loss, *objective.student])
         self._validate_target_and_loss(y, total_loss)
         groups = self._optimized()
         # One backward pass for all groups; each gets its share.
         gradients = tape.gradient(total_loss, [variables for _, variables in groups])
         updates = [(*group, g) for group, g in zip(groups, gradients, strict=True)]
-        if objective.discriminators is not None:
-            variables = self._discriminator_variables()
-            gradients = tape.gradient(objective.discriminators, variables)
-            updates.append((self.discriminator_optimizer, variables, gradients))
-        del tape
         for optimizer, variables, gradients in updates:
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            if variables:  # None if all are frozen.
+                optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if objective.discriminators is not None:
+            self._update_discriminators(objective, tape)
+        del tape
         if self.strategy_b_optimizer is not None:
             self._maybe_strategy_b_step(x, y, sample_weight)
-        return self._update_logs(
-            x, y, outputs, sample_weight, total_loss, objective.logs
-        )
+        values = {"total_loss": total_loss, "task_loss": task_loss, **objective.logs}
+        return self._update_logs(x, y, outputs, sample_weight, values)
 
     @property
     def _uses_discriminators(self) -> bool:
@@ -330,6 +355,24 @@ class RBCNModel(keras.Model):
         if self._uses_features:
             return self._hidden.student_with_features(x, training=True)
         return self.student(x, training=True), []
+
+    def _update_discriminators(self, objective: Objective, tape: Any) -> None:
+        """Trains the discriminators but for those that rest on this batch."""
+        variables = self._discriminator_variables()
+        gradients = tape.gradient(objective.discriminators, variables)
+        before = [
+            [tf.identity(variable) for variable in model.trainable_variables]
+            for model in self.discriminators
+        ]
+        self.discriminator_optimizer.apply_gradients(
+            zip(gradients, variables, strict=True)
+        )
+        # Put back, since an optimizer's momentum moves a variable without a gradient.
+        for model, values, active in zip(
+            self.discriminators, before, objective.active, strict=True
+        ):
+            for variable, value in zip(model.trainable_variables, values, strict=True):
+                variable.assign(tf.where(active, variable, value))
 
     def _maybe_strategy_b_step(self, x: Any, y: Any, sample_weight: Any) -> None:
         every = self.settings.strategy_b_every
@@ -370,29 +413,36 @@ class RBCNModel(keras.Model):
         y: Any,
         outputs: Any,
         sample_weight: Any,
-        total_loss: Any,
         values: dict[str, Any],
     ) -> dict[str, Any]:
         logs = self.compute_metrics(x, y, outputs, sample_weight)
-        hidden = self._hidden
-        hidden.total_loss.update_state(total_loss)
-        task_loss = logs.pop("loss", total_loss)
-        logs = {"loss": hidden.total_loss.result(), "task_loss": task_loss, **logs}
+        # Weighted as Keras weighs its own loss, so that the terms add up to the total
+        # whatever the size of the last batch.
+        size = tf.shape(tf.nest.flatten(x)[0])[0]
+        means = {}
         for name, value in values.items():
-            hidden.means[name].update_state(value)
-            logs[name] = hidden.means[name].result()
-        return logs
+            self._hidden.means[name].update_state(value, sample_weight=size)
+            means[name] = self._hidden.means[name].result()
+        logs.pop("loss", None)
+        return {"loss": means.pop("total_loss"), **means, **logs}
 
     @property
     def metrics(self) -> list[Any]:
         """Those of Keras and the means of the logs; `fit` resets them each epoch."""
-        hidden = self._hidden
-        return [*super().metrics, hidden.total_loss, *hidden.means.values()]
+        return [*super().metrics, *self._hidden.means.values()]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics that `compile` was given: what `evaluate` returns."""
-        own = {"total_loss", *LOGGED}
-        return {k: v for k, v in super().get_metrics_result().items() if k not in own}
+        # By identity: an output may be called "total".
+        own = {id(metric) for metric in self._hidden.means.values()}
+        results: dict[str, Any] = {}
+        for metric in self.metrics:
+            if id(metric) not in own:
+                result = metric.result()
+                results.update(
+                    result if isinstance(result, dict) else {metric.name: result}
+                )
+        return results
 
     # --- construction and serialization -------------------------------------------
 
@@ -421,7 +471,12 @@ class RBCNModel(keras.Model):
 
     def _make_discriminators(self, discriminators: Any) -> list[Any]:
         shapes = [tap_shape(self.student, tap.student, "student") for tap in self.taps]
-        if callable(discriminators) and not isinstance(discriminators, keras.Model):
+        if discriminators is build_discriminator:
+            discriminators = [
+                build_discriminator(shape, name=f"discriminator_{tap.student}")
+                for tap, shape in zip(self.taps, shapes, strict=True)
+            ]
+        elif callable(discriminators) and not isinstance(discriminators, keras.Model):
             discriminators = build_discriminators(shapes, discriminators)
         discriminators = list(tf.nest.flatten(discriminators))
         check_discriminators(discriminators, shapes)
@@ -452,13 +507,12 @@ class RBCNModel(keras.Model):
         super().save(filepath, overwrite=overwrite, save_format="keras", **kw)
 
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
-            "student": serialize(self.student),
-            "teacher": None if self.teacher is None else serialize(self.teacher),
+            "student": _serialized(self.student),
+            "teacher": _serialized(self.teacher),
             "taps": [list(tap) for tap in self.taps],
-            "discriminators": [serialize(model) for model in self.discriminators],
+            "discriminators": [_serialized(model) for model in self.discriminators],
         }
 
     @classmethod
@@ -487,9 +541,23 @@ class RBCNModel(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         # Slots must exist before their values are loaded.
-        for optimizer, variables in self._optimized():
-            optimizer.build(variables)
+        groups = self._optimized()
         if self._uses_discriminators:
-            self.discriminator_optimizer.build(self._discriminator_variables())
+            groups.append(
+                (self.discriminator_optimizer, self._discriminator_variables())
+            )
         if self.strategy_b_optimizer is not None:
-            self.strategy_b_optimizer.build(self.other_parameters)
+            groups.append((self.strategy_b_optimizer, self.other_parameters))
+        for optimizer, variables in groups:
+            if isinstance(optimizer, keras.optimizers.Optimizer):
+                optimizer.build(variables)
+            # A legacy optimizer makes its slots when they are loaded or used.
+
+
+def _serialized(model: Any) -> Any:
+    """The configuration of a part; how it was compiled on its own does not matter."""
+    if model is None:
+        return None
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import Any
 
 from keras_rbcn._backend import keras, tf
@@ -22,10 +23,12 @@ class TrainingSettings:
     adversarial_loss: str = "least_squares"
     kernel_loss_gradient: str = "straight_through"
     discriminator_accuracy_limit: float = 0.8
+    distillation_from_logits: bool | None = None
     strategy_b_every: int = 1
 
     def check(self, has_taps: bool, has_teacher: bool) -> None:
         """Raises ValueError if a setting is out of range, or lacks what it needs."""
+        inf = float("inf")
         for name in (
             "kernel_weight",
             "adversarial_weight",
@@ -33,7 +36,7 @@ class TrainingSettings:
             "attention_weight",
         ):
             value = getattr(self, name)
-            if not 0 <= value < float("inf"):
+            if not isinstance(value, numbers.Real) or not 0 <= float(value) < inf:
                 raise ValueError(
                     f"Expected `{name}` to be a finite number of at least 0, received: "
                     f"{name}={value!r}."
@@ -60,9 +63,9 @@ class TrainingSettings:
                 "and 1.0 (no limit), received: discriminator_accuracy_limit="
                 f"{self.discriminator_accuracy_limit!r}."
             )
-        if self.temperature <= 0:
+        if not 0 < self.temperature < float("inf"):
             raise ValueError(
-                "Expected `temperature` to be positive, received: "
+                "Expected `temperature` to be positive and finite, received: "
                 f"temperature={self.temperature!r}."
             )
         if self.distillation > 0 and not has_teacher:
@@ -81,45 +84,83 @@ class TrainingSettings:
         return dataclasses.asdict(self)
 
 
-def distillation_from_logits(student: Any, teacher: Any) -> list[bool]:
+def distillation_from_logits(
+    student: Any, teacher: Any, given: bool | None
+) -> list[bool | None]:
     """For each output, whether both models return logits (or else probabilities).
 
+    None for an output of a single number, which has no classes to distil.
+
+    Args:
+        student: Built Keras model.
+        teacher: Built Keras model.
+        given: What the user said; None to look at how the models end.
+
     Raises:
-        ValueError: If outputs differ in number or shape, or one model ends in a
-            softmax and the other does not; both sides are named.
+        ValueError: If outputs differ in number, name or shape, none has scores, or one
+            model ends in a softmax and the other does not; both sides are named.
     """
     sides = f"student '{student.name}', teacher '{teacher.name}'"
-    shapes = [
-        [tuple(shape) for shape in _flat_shapes(model)] for model in (student, teacher)
-    ]
-    if shapes[0] != shapes[1]:
+    outputs = [_outputs(model) for model in (student, teacher)]
+    names = [[name for name, _ in pairs] for pairs in outputs]
+    shapes = [[tuple(tensor.shape) for _, tensor in pairs] for pairs in outputs]
+    if shapes[0] != shapes[1] or (len(names[0]) > 1 and names[0] != names[1]):
         raise ValueError(
-            f"Expected student and teacher to have outputs of the same shapes to "
-            f"distil logits, received: {sides} with outputs {shapes[0]} and "
-            f"{shapes[1]}."
+            "Expected student and teacher to have outputs of the same names and shapes "
+            f"to distil logits, received: {sides} with outputs "
+            f"{dict(zip(names[0], shapes[0], strict=True))} and "
+            f"{dict(zip(names[1], shapes[1], strict=True))}."
         )
-    ends = [
-        [_is_softmax(t) for t in tf.nest.flatten(getattr(model, "output", None))]
-        for model in (student, teacher)
-    ]
+    scores = [shape[-1] != 1 for shape in shapes[0]]
+    if not any(scores):
+        raise ValueError(
+            f"Expected outputs with one score per class to distil logits, received: "
+            f"{sides} with outputs of shapes {shapes[0]}. Use distillation=0."
+        )
+    if given is not None:
+        return [bool(given) if several else None for several in scores]
+    ends = [[_is_softmax(tensor) for _, tensor in pairs] for pairs in outputs]
     if ends[0] != ends[1]:
         raise ValueError(
             "Expected student and teacher to end alike, both in logits or both in a "
-            f"softmax, to distil logits; of {sides} only one ends in a softmax."
+            f"softmax, to distil logits; of {sides} only one seems to end in a "
+            "softmax. If both do, or neither does, pass distillation_from_logits."
         )
-    return [not softmax for softmax in ends[0]]
+    return [
+        not softmax if several else None
+        for softmax, several in zip(ends[0], scores, strict=True)
+    ]
 
 
-def _flat_shapes(model: Any) -> list[Any]:
-    shapes = model.output_shape
-    if isinstance(shapes, dict):
-        return list(shapes.values())
-    return shapes if isinstance(shapes, list) else [shapes]
+def _outputs(model: Any) -> list[tuple[str, Any]]:
+    """Names and symbolic outputs, in the order in which tf.nest flattens them."""
+    try:
+        outputs = tf.nest.flatten(model.output)
+    except AttributeError:
+        raise ValueError(
+            "Expected functional or Sequential models to distil logits; "
+            f"'{model.name}' is a subclassed one."
+        ) from None
+    if isinstance(model.output, dict):
+        return list(zip(sorted(model.output), outputs, strict=True))
+    return list(zip(model.output_names, outputs, strict=True))
 
 
 def _is_softmax(output: Any) -> bool:
-    """Whether a symbolic output comes out of a softmax."""
-    layer = getattr(getattr(output, "node", None), "layer", None)
-    return isinstance(layer, keras.layers.Softmax) or (
-        getattr(layer, "activation", None) is keras.activations.softmax
+    """Whether a symbolic output comes out of a softmax, perhaps reshaped behind it."""
+    layer = output.node.layer
+    if isinstance(layer, keras.Model):
+        inner = tf.nest.flatten(layer.output)
+        outer = tf.nest.flatten(output.node.outputs)
+        return _is_softmax(
+            next(i for i, o in zip(inner, outer, strict=True) if o is output)
+        )
+    activation = getattr(layer, "activation", None)
+    function = getattr(layer, "function", None)  # Of a TensorFlow function's layer.
+    names = [getattr(one, "__name__", "") for one in (activation, function)]
+    if isinstance(layer, keras.layers.Softmax) or any("softmax" in n for n in names):
+        return True
+    passes = isinstance(layer, keras.layers.Reshape | keras.layers.Dropout) or (
+        isinstance(layer, keras.layers.Activation) and names[0] == "linear"
     )
+    return passes and _is_softmax(output.node.keras_inputs[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_rbcn._backend import keras
@@ -44,6 +44,11 @@ def resolve_taps(student: Any, teacher: Any, taps: Any) -> list[Tap]:
         ValueError: If a name is unknown, or shapes differ or are not static; both
             sides are named.
     """
+    if isinstance(taps, Tap) or not isinstance(taps, Iterable):
+        raise ValueError(
+            f"Expected `taps` to be a sequence of taps, received: taps={taps!r}. Write "
+            "one tap as [tap], and none as []."
+        )
     if isinstance(taps, str):
         pairs = _automatic_taps(student, teacher, taps)
     else:
@@ -77,13 +82,15 @@ def tap_shape(model: Any, layer_name: str, role: str) -> tuple[int | None, ...]:
             f"'{layer_name}'; {hint} Layers inside nested models cannot be tapped."
         )
     layer = model.get_layer(layer_name)
-    if len(layer.inbound_nodes) != 1 or not keras.backend.is_keras_tensor(layer.output):
+    if len(layer.inbound_nodes) != 1 or not keras.backend.is_keras_tensor(
+        _output(layer)
+    ):
         raise ValueError(
             f"Expected layer '{layer_name}' of the {role} '{model.name}' to be called "
             "once and to have one output; a tap on a shared layer, or on one with "
             "several outputs, is ambiguous."
         )
-    return tuple(layer.output.shape[1:])
+    return tuple(_output(layer).shape[1:])
 
 
 def with_features(model: Any, layer_names: Sequence[str]) -> Any:
@@ -97,7 +104,7 @@ def with_features(model: Any, layer_names: Sequence[str]) -> Any:
         A Keras model from the inputs to `(outputs, [feature map, ...])`. It shares
         all layers and weights with `model`, which stays as it was.
     """
-    features = [model.get_layer(name).output for name in layer_names]
+    features = [_output(model.get_layer(name)) for name in layer_names]
     return keras.Model(model.input, (model.output, features))
 
 
@@ -106,10 +113,15 @@ def rectified_layers(model: Any) -> list[RectifiedConv2D]:
     return [part for part in model.submodules if isinstance(part, RectifiedConv2D)]
 
 
+def _output(layer: Any) -> Any:
+    # Not `layer.output`, which for a nested model is a tensor inside it.
+    return layer.inbound_nodes[0].outputs
+
+
 def _as_tap(tap: Any) -> Tap:
     if isinstance(tap, str):
         return Tap(tap, tap)
-    names = tuple(tap)
+    names = tuple(tap) if isinstance(tap, Iterable) else ()
     if len(names) != 2 or not all(isinstance(name, str) for name in names):
         raise ValueError(
             "Expected each of `taps` to be a layer name or a pair (student's layer, "
