@@ -28,6 +28,7 @@ from keras_rbcn.training.settings import TrainingSettings
 from keras_rbcn.training.settings import distillation_from_logits as outputs_from_logits
 from keras_rbcn.training.taps import (
     Tap,
+    check_sequence,
     rectified_layers,
     resolve_taps,
     tap_shape,
@@ -310,6 +311,8 @@ class RBCNModel(keras.Model):
         with tf.GradientTape(persistent=True) as tape:
             outputs, fake = self._run_student(x)
             task_loss = self.compute_loss(x, y, outputs, sample_weight)
+            if task_loss is None:  # Neither a loss nor a regularizer.
+                task_loss = 0.0
             objective = method_objective(
                 self.settings,
                 rectified_layers(self.student),
@@ -449,6 +452,8 @@ class RBCNModel(keras.Model):
     def _resolve_taps(self, taps: Any, trained: bool) -> list[Tap]:
         teacher = self.teacher
         automatic = isinstance(taps, str)
+        if not automatic:
+            check_sequence(taps)
         if teacher is None:
             if not automatic and len(taps) > 0:
                 raise ValueError(

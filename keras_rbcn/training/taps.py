@@ -44,11 +44,6 @@ def resolve_taps(student: Any, teacher: Any, taps: Any) -> list[Tap]:
         ValueError: If a name is unknown, or shapes differ or are not static; both
             sides are named.
     """
-    if isinstance(taps, Tap) or not isinstance(taps, Iterable):
-        raise ValueError(
-            f"Expected `taps` to be a sequence of taps, received: taps={taps!r}. Write "
-            "one tap as [tap], and none as []."
-        )
     if isinstance(taps, str):
         pairs = _automatic_taps(student, teacher, taps)
     else:
@@ -60,6 +55,15 @@ def resolve_taps(student: Any, teacher: Any, taps: Any) -> list[Tap]:
             tap_shape(teacher, tap.teacher, "teacher"),
         )
     return pairs
+
+
+def check_sequence(taps: Any) -> None:
+    """Raises ValueError unless `taps` is a sequence, of taps and not a tap itself."""
+    if isinstance(taps, Tap) or not isinstance(taps, Sequence):
+        raise ValueError(
+            f"Expected `taps` to be a sequence of taps, received: taps={taps!r}. Write "
+            "one tap as [tap], and none as []."
+        )
 
 
 def tap_shape(model: Any, layer_name: str, role: str) -> tuple[int | None, ...]:
