@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -15,8 +16,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Until then an older file at `path` stays as it is; if the writing fails, for good.
 
+    A link is followed: what it points to is replaced.
+
     Args:
         path: The file to be.
+
+    Raises:
+        OSError: If the file cannot be written, or `path` is a device or another
+            special file.
 
     Example:
         >>> with replacing(Path("new.txt")) as beside:
@@ -25,6 +32,9 @@ def replacing(path: Path) -> Iterator[Path]:
         >>> Path("new.txt").read_text()
         'whole'
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no ordinary file", str(path))
     # The suffix stays: some libraries choose the format by it.
     beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:

@@ -94,7 +94,9 @@ def export_tflite(
     """
     student = require_model(getattr(model, "student", model), "model")
     target = _check_path(path)
-    if not isinstance(verify_samples, int) or verify_samples < 1:
+    if isinstance(verify_samples, bool) or not (
+        isinstance(verify_samples, int | np.integer) and verify_samples >= 1
+    ):
         raise ValueError(
             "Expected `verify_samples` to be a positive integer, received: "
             f"verify_samples={verify_samples!r}."
@@ -133,6 +135,11 @@ def _check_path(path: str | os.PathLike[str]) -> Path:
         raise ValueError(
             "Expected `path` to be the path of a file, received a folder: "
             f"path={os.fspath(path)!r}."
+        )
+    if target.exists() and not target.is_file():
+        raise ValueError(
+            "Expected `path` to be the path of an ordinary file, received a device or "
+            f"another special file: path={str(target)!r}."
         )
     if not target.parent.is_dir():
         raise FileNotFoundError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -51,9 +52,11 @@ class TFLiteModel:
     def __init__(
         self, path: str | os.PathLike[str] | bytes, num_threads: int = 1
     ) -> None:
-        if not isinstance(num_threads, int) or num_threads < 1:
+        if isinstance(num_threads, bool) or not (
+            isinstance(num_threads, int | np.integer) and 1 <= num_threads <= 1024
+        ):
             raise ValueError(
-                "Expected `num_threads` to be a positive integer, received: "
+                "Expected `num_threads` to be an integer from 1 to 1024, received: "
                 f"num_threads={num_threads!r}."
             )
         if isinstance(path, bytes):
@@ -67,6 +70,9 @@ class TFLiteModel:
                 f"Expected a .tflite model, but {self._source} {error}"
             ) from None
         self._batch = _static_batch(self.input_shapes, self.output_shapes)
+        # What a recurrent layer keeps from one inference to the next.
+        self._is_stateful = any(tensor.variable for tensor in self._graph.tensors)
+        self._reload: Any = functools.partial(Interpreter, content, num_threads)
 
     @property
     def graph(self) -> Graph:
@@ -136,6 +142,8 @@ class TFLiteModel:
                 part = [
                     _filled(array[start : start + batch], batch) for array in arrays
                 ]
+            if self._is_stateful:  # Each sample starts anew, as in Keras.
+                self._interpreter = self._reload()
             results.append(self._interpreter.interpreter.predict(part))
         outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
         if batch is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
 from keras_rbcn._files import replacing
@@ -29,9 +30,9 @@ class Agreement:
         max_difference: Largest absolute difference of an output value.
         mean_difference: Mean absolute difference of the output values.
         median_relative_difference: Median over the samples of their largest
-            difference, as a share of the output's largest value.
+            difference, as a share of the spread of the output's channel.
         beyond_rounding: Share of samples with a difference that rounding does not
-            explain (more than 1e-4 of the output's largest value).
+            explain (more than 1e-4 of the spread of the output's channel).
         undecided: Share of samples for which an input of a 1-bit layer lies so close
             to zero that rounding decides its sign.
         flip_relative_difference: The mean relative difference that such signs
@@ -162,7 +163,7 @@ class ExportReport:
         return Group(self._layer_table(), self._summary())
 
     def _layer_table(self) -> Table:
-        table = Table(title=f"{Path(self.path).name}, {self.bytes:,} bytes")
+        table = Table(title=f"{escape(Path(self.path).name)}, {self.bytes:,} bytes")
         table.add_column("layer", overflow="fold")
         table.add_column("operator")
         table.add_column("kind")

@@ -40,15 +40,19 @@ from keras_rbcn.export.converter import Signature
 from keras_rbcn.export.interpreter import TFLiteModel
 from keras_rbcn.export.report import Agreement
 
-# Difference that rounding explains, as a share of the output's largest value.
+# Difference that rounding explains, as a share of the spread of an output's channel.
 ROUNDING = 1e-4
+# And as a share of the value itself: a few units in the last place of a float32.
+_OWN_ROUNDING = 8 * np.finfo(np.float32).eps
+# Values of a channel from which its spread is not told.
+_FEW = 8
 # Share of the samples that may lie beyond rounding without further questions.
 LIMIT = 0.1
 # How far the inputs of 1-bit layers are nudged, as a share of the largest of them.
 NUDGE = 1e-6
 NUDGES = 2
 # How many times the mean difference under nudging the median difference may reach.
-FLIP_FACTOR = 2.0
+FLIP_FACTOR = 0.5
 # Samples that the student runs on at a time.
 _BATCH = 16
 
@@ -121,8 +125,8 @@ def _batches(verify_data: Any) -> Iterator[Any]:
         for index in range(len(verify_data)):  # A keras.utils.Sequence.
             batch = verify_data[index]
             yield batch[0] if isinstance(batch, tuple) else batch
-    elif isinstance(verify_data, tuple):  # (inputs, labels), as in `validation_data`.
-        yield verify_data[0]
+    elif isinstance(verify_data, tuple) and verify_data:
+        yield verify_data[0]  # (inputs, labels), as in `validation_data`.
     else:
         yield verify_data
 
@@ -153,12 +157,20 @@ def _check_inputs(values: Any, signature: Signature) -> list[np.ndarray]:
                 f"(samples, {', '.join(map(str, expected))}), received: "
                 f"shape={array.shape}."
             )
-        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(
                 f"Expected `verify_data` for input '{name}' to hold finite numbers; it "
                 "holds NaN or infinity."
             )
-        arrays.append(array.astype(spec.dtype.as_numpy_dtype))
+        dtype = np.dtype(spec.dtype.as_numpy_dtype)
+        cast = array.astype(dtype) if array.dtype.kind in "biuf" else None
+        # To integers, only what they can hold.
+        if cast is None or (dtype.kind in "biu" and not np.array_equal(cast, array)):
+            raise ValueError(
+                f"Expected `verify_data` for input '{name}' to hold numbers of type "
+                f"{dtype}, received: dtype={array.dtype}."
+            )
+        arrays.append(cast)
     if len({len(array) for array in arrays}) > 1:
         raise ValueError(
             "Expected `verify_data` to hold the same number of samples for every "
@@ -206,14 +218,32 @@ def compare(
 def _relative_differences(
     expected: list[np.ndarray], received: list[np.ndarray]
 ) -> np.ndarray:
-    """Each sample's largest difference, as a share of the output's largest value."""
+    """Each sample's largest difference, as a share of how far outputs spread."""
     parts = []
     for one, other in zip(expected, received, strict=True):
-        # Per output, so that a small one is not drowned by a large one.
-        size = np.abs(one).max() or 1.0
-        difference = np.abs(one.astype(np.float64) - other) / size
-        parts.append(difference.reshape(len(one), -1).max(1))
+        a, b = one.astype(np.float64), other.astype(np.float64)
+        # The number's own rounding: an offset leaves less precision to what varies.
+        excess = np.maximum(np.abs(a - b) - _OWN_ROUNDING * np.abs(a), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(excess == 0, 0.0, excess / _spread(a))
+        parts.append(share.reshape(len(a), -1).max(1))
     return np.max(parts, axis=0)
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """How far the values of each channel, the last axis, lie apart.
+
+    Not their size, and not over all channels: an offset, an outlying sample or a large
+    channel would hide what is wrong in the others.
+    """
+    channels = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+    if len(channels) < _FEW:
+        channels = channels.reshape(-1, 1)
+    low, high = np.percentile(channels, [5, 95], axis=0)
+    spread = high - low
+    # A channel that is rarely active, and one of which there is but one value.
+    spread = np.where(spread > 0, spread, channels.max(0) - channels.min(0))
+    return np.where(spread > 0, spread, np.abs(channels).max(0))
 
 
 def _class_agreement(expected: list[Any], received: list[Any]) -> float | None:
