@@ -59,7 +59,7 @@ def export(
     """See `keras_rbcn.cli.app.export`."""
     _check_keras_file(student)
     inputs = (student, verify_data)
-    check_output(out, *inputs)
+    check_output(out, *inputs, suffix=".tflite")
     if report is not None:
         check_output(report, out, *inputs)
     if verify_data is not None:
@@ -90,7 +90,7 @@ def predict(file: Path, images: Path, output: Path | None) -> None:
     check_input(file)
     check_input(images)
     if output is not None:
-        check_output(output, file, images)
+        check_output(output, file, images, suffix=".npz")
     with user_errors():
         model = TFLiteModel(file)
         outputs = model.predict(read_inputs(images, model.input_names))

@@ -32,16 +32,17 @@ def check_input(path: Path) -> None:
         raise UserError(f"cannot read '{path}': {error.strerror}.") from None
 
 
-def check_output(path: Path, *inputs: Path | None) -> None:
+def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
     """Checks, before any work is done, that the file can be written.
 
     Args:
         path: Where a file is to be written; an older one there will be replaced.
         *inputs: Files that must not be replaced.
+        suffix: How the name must end, so that a slip does not replace another file.
 
     Raises:
-        UserError: If the path is a folder, its folder is missing or closed, or it is
-            one of the other files.
+        UserError: If the path is a folder, its folder is missing or closed, its name
+            ends otherwise, or it is one of the other files.
     """
     if path.is_dir():
         raise UserError(f"cannot write '{path}': it is a folder, name a file.")
@@ -54,6 +55,8 @@ def check_output(path: Path, *inputs: Path | None) -> None:
     for other in inputs:
         if other is not None and path.resolve() == other.resolve():
             raise UserError(f"'{path}' is named twice: give the outputs other names.")
+    if not path.name.endswith(suffix):
+        raise UserError(f"cannot write '{path}': its name does not end in {suffix}.")
 
 
 @contextlib.contextmanager

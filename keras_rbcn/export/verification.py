@@ -17,13 +17,12 @@ differ less from the student than the nudged student does.
 Measured on residual networks of 4 to 48 1-bit convolutions
 (`benchmarks/results/export_agreement.md`): a right file has 0 to 3 % of its samples
 beyond rounding (25 % with 48 convolutions, where no sample is decided), and a median
-difference of at most 2e-6 of the outputs; nudging gives mean differences of 0 to 2e-2.
-A file with one wrong padding value, at the borders of one of the convolutions, has
-100 % beyond rounding and medians of 2e-2 to 3e-1. On the undecided samples, where
-nudging has an effect, the median difference is at most 0.003 times its mean in right
-files and 1.4 to 370 times in wrong ones. Decided samples refuse a wrong file whatever
-the ratio; where there is none, with 48 convolutions, one of three wrong files had a
-ratio below `FLIP_FACTOR` and was accepted.
+difference of at most 1.3e-5 of the spread; nudging gives mean differences of up to
+0.13. A file with one wrong padding value, at the borders of one of the convolutions,
+has 100 % beyond rounding and medians of 0.13 to 1.3. On the undecided samples, where
+nudging has an effect, the median difference is at most 0.0014 times its mean in right
+files and 1.4 to 370 times in wrong ones: `FLIP_FACTOR` lies between. None was judged
+wrongly.
 """
 
 from __future__ import annotations
