@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import platform
+import threading
 from collections import Counter
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +33,7 @@ from keras_rbcn.export.report import (
 from keras_rbcn.export.verification import compare, verification_samples
 
 logger = logging.getLogger("keras_rbcn.export")
+_EXPORT_LOCK = threading.Lock()
 
 _PACKAGES = (
     "keras-rbcn",
@@ -101,6 +103,14 @@ def export_tflite(
             "Expected `verify_samples` to be a positive integer, received: "
             f"verify_samples={verify_samples!r}."
         )
+    # One at a time: comparing watches the student's layers by patching them.
+    with _EXPORT_LOCK:
+        return _convert_and_verify(student, target, verify_data, verify_samples)
+
+
+def _convert_and_verify(
+    student: Any, target: Path, verify_data: Any, verify_samples: int
+) -> ExportReport:
     check_policies(student)
     signature = input_signature(student)
     samples, data = verification_samples(verify_data, signature, verify_samples)

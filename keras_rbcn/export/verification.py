@@ -104,7 +104,7 @@ def _random_samples(signature: Signature, count: int) -> list[np.ndarray]:
         "because no `verify_data` was given. Give real inputs, such as the validation "
         "data: random ones may exercise the network differently.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
     generator = np.random.default_rng(0)
     return [

@@ -1,5 +1,7 @@
 """Defects that were found by attacking the export, each with its test."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,10 @@ def test_recurrent_layers_start_anew_with_each_sample(tmp_path):
 def test_markup_in_a_file_name_is_text(student, images, tmp_path):
     report = export_tflite(student, tmp_path / "[red]x[bold].tflite", images)
     assert "[red]x[bold].tflite" in str(report)
+
+
+def test_one_model_is_exported_by_several_threads(student, images, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        paths = [tmp_path / f"{number}.tflite" for number in range(4)]
+        reports = list(pool.map(lambda p: export_tflite(student, p, images), paths))
+    assert len({report.sha256 for report in reports}) == 1
