@@ -327,7 +327,7 @@ class RBCNModel(keras.Model):
         gradients = tape.gradient(total_loss, [variables for _, variables in groups])
         updates = [(*group, g) for group, g in zip(groups, gradients, strict=True)]
         for optimizer, variables, gradients in updates:
-            if variables:  # None if all are frozen.
+            if variables:  # There are none if all are frozen.
                 optimizer.apply_gradients(zip(gradients, variables, strict=True))
         if objective.discriminators is not None:
             self._update_discriminators(objective, tape)
@@ -362,6 +362,8 @@ class RBCNModel(keras.Model):
     def _update_discriminators(self, objective: Objective, tape: Any) -> None:
         """Trains the discriminators but for those that rest on this batch."""
         variables = self._discriminator_variables()
+        if not variables:  # All frozen.
+            return
         gradients = tape.gradient(objective.discriminators, variables)
         before = [
             [tf.identity(variable) for variable in model.trainable_variables]

@@ -274,3 +274,15 @@ def test_a_teacher_with_a_loss_of_its_own_reloads(data, tmp_path):
     loaded = keras.models.load_model(path)
     np.testing.assert_array_equal(loaded(data[0]), model(data[0]))
     loaded.fit(*data, verbose=0)
+
+
+def test_frozen_discriminators_judge_without_learning(data, teacher):
+    model = rbcn.RBCNModel(student(), teacher)
+    for judge in model.discriminators:
+        judge.trainable = False
+    before = [judge.get_weights() for judge in model.discriminators]
+    model.compile("adam", crossentropy(), discriminator_accuracy_limit=1.0)
+    assert "adversarial_loss" in model.fit(*data, verbose=0).history
+    for judge, old in zip(model.discriminators, before, strict=True):
+        for a, b in zip(judge.get_weights(), old, strict=True):
+            np.testing.assert_array_equal(a, b)
