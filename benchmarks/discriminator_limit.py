@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from result_files import write_results
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -82,9 +83,7 @@ def main() -> None:
     }
     print(markdown(result))
     if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-        arguments.output.with_suffix(".md").write_text(markdown(result))
+        write_results(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

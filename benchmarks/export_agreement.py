@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from result_files import write_results
 
 from keras_rbcn._backend import keras
 from keras_rbcn.export import TFLiteModel
@@ -269,9 +269,7 @@ def main() -> None:
     }
     print(markdown(result))
     if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-        arguments.output.with_suffix(".md").write_text(markdown(result))
+        write_results(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

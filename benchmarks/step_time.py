@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import resource
@@ -29,6 +28,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"  # larq is imported before keras_rbcn he
 
 import larq
 import numpy as np
+from result_files import write_results
 from rich.console import Console
 from rich.table import Table
 
@@ -238,14 +238,12 @@ def main() -> None:
     ]
     show(rows)
     if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
         result = {
             "machine": machine(),
             "setting": {"batch": BATCH, "widths": WIDTHS, "rounds": arguments.rounds},
             "rows": rows,
         }
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-        arguments.output.with_suffix(".md").write_text(markdown(result))
+        write_results(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ from keras_rbcn.training.objective import (
     add_losses,
     method_objective,
 )
-from keras_rbcn.training.settings import TrainingSettings
-from keras_rbcn.training.settings import distillation_from_logits as outputs_from_logits
+from keras_rbcn.training.settings import TrainingSettings, outputs_from_logits
 from keras_rbcn.training.taps import (
     Tap,
     check_sequence,
@@ -324,9 +323,8 @@ class RBCNModel(keras.Model):
         self._validate_target_and_loss(y, total_loss)
         groups = self._optimized()
         # One backward pass for all groups; each gets its share.
-        gradients = tape.gradient(total_loss, [variables for _, variables in groups])
-        updates = [(*group, g) for group, g in zip(groups, gradients, strict=True)]
-        for optimizer, variables, gradients in updates:
+        shares = tape.gradient(total_loss, [variables for _, variables in groups])
+        for (optimizer, variables), gradients in zip(groups, shares, strict=True):
             if variables:  # There are none if all are frozen.
                 optimizer.apply_gradients(zip(gradients, variables, strict=True))
         if objective.discriminators is not None:
@@ -438,15 +436,12 @@ class RBCNModel(keras.Model):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics that `compile` was given: what `evaluate` returns."""
-        # By identity: an output may be called "total".
-        own = {id(metric) for metric in self._hidden.means.values()}
         results: dict[str, Any] = {}
-        for metric in self.metrics:
-            if id(metric) not in own:
-                result = metric.result()
-                results.update(
-                    result if isinstance(result, dict) else {metric.name: result}
-                )
+        for metric in super().metrics:
+            result = metric.result()
+            results.update(
+                result if isinstance(result, dict) else {metric.name: result}
+            )
         return results
 
     # --- construction and serialization -------------------------------------------

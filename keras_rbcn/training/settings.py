@@ -84,7 +84,7 @@ class TrainingSettings:
         return dataclasses.asdict(self)
 
 
-def distillation_from_logits(
+def outputs_from_logits(
     student: Any, teacher: Any, given: bool | None
 ) -> list[bool | None]:
     """For each output, whether both models return logits (or else probabilities).
