@@ -25,8 +25,8 @@ import numpy as np
 from result_files import write_results
 
 from keras_rbcn._backend import keras
-from keras_rbcn.export import TFLiteModel
-from keras_rbcn.export.converter import Signature, convert, input_signature
+from keras_rbcn._samples import Signature, input_signature
+from keras_rbcn.export.converter import convert
 from keras_rbcn.export.verification import (
     FLIP_FACTOR,
     LIMIT,
@@ -38,6 +38,7 @@ from keras_rbcn.export.verification import (
     compare,
 )
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite import TFLiteModel
 
 DEPTHS = (4, 8, 16, 48)
 # Height and width of the maps, and channels; one network of each, with its own seed.

@@ -6,7 +6,8 @@ from importlib.metadata import version as _version
 
 from keras_rbcn import datasets, discriminators, layers, losses
 from keras_rbcn.conversion import copy_weights
-from keras_rbcn.export import ExportError, ExportReport, TFLiteModel, export_tflite
+from keras_rbcn.export import ExportError, ExportReport, export_tflite
+from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.training import RBCNModel, Tap
 
 __version__ = _version("keras-rbcn")

@@ -9,9 +9,11 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import numpy as np
 import pytest
 
 from keras_rbcn._backend import keras
+from keras_rbcn.layers import RectifiedConv2D
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +21,30 @@ def _seeded():
     """Every test starts from the same random state, and from fresh layer names."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def build_student():
+    """Builds a Sequential model of the given layers on images of 8x8x32."""
+
+    def build(*layers, shape=(8, 8, 32)):
+        return keras.Sequential([keras.Input(shape), *layers])
+
+    return build
+
+
+@pytest.fixture
+def student(build_student):
+    """One rectified convolution, "rc", with a batch normalisation and a classifier."""
+    return build_student(
+        RectifiedConv2D(32, 3, padding="same", name="rc"),
+        keras.layers.BatchNormalization(),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(4, name="logits"),
+    )
+
+
+@pytest.fixture
+def images():
+    """Sixteen random images for `student`."""
+    return np.random.default_rng(0).normal(size=(16, 8, 8, 32)).astype("float32")

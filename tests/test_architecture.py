@@ -15,12 +15,17 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_rbcn"
 ROAD = [
     "_backend",
+    "_counting",
     "_files",
+    "_samples",
     "losses",
     "layers",
     "discriminators",
     "conversion",
+    "applications",
     "training",
+    "tflite",
+    "profiling",
     "export",
     "datasets",
     "cli",

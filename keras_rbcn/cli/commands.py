@@ -22,7 +22,8 @@ from keras_rbcn.cli.files import (
     write_arrays,
     written_beside,
 )
-from keras_rbcn.export import ExportError, TFLiteModel, export_tflite
+from keras_rbcn.export import ExportError, export_tflite
+from keras_rbcn.tflite import TFLiteModel
 
 # Rows of a table of predictions.
 _SHOWN = 20

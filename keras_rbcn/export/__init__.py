@@ -1,7 +1,6 @@
-"""Verified .tflite files: export, report, and running them."""
+"""Verified .tflite files."""
 
 from keras_rbcn.export.exporter import export_tflite
-from keras_rbcn.export.interpreter import TFLiteModel
 from keras_rbcn.export.report import ExportError, ExportReport
 
-__all__ = ["ExportError", "ExportReport", "TFLiteModel", "export_tflite"]
+__all__ = ["ExportError", "ExportReport", "export_tflite"]

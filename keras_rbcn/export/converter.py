@@ -15,31 +15,17 @@ import larq
 import larq_compute_engine
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.export.binary_layers import (
+from keras_rbcn._samples import Signature
+from keras_rbcn.export.calls import (
     ConvolutionCall,
     is_quantized_convolution,
     is_required,
-    watched,
-    without_cached_functions,
 )
-from keras_rbcn.export.packing import finish
 from keras_rbcn.export.report import ExportError
+from keras_rbcn.layers.binary_inputs import watched, without_cached_functions
+from keras_rbcn.tflite.packing import finish
 
 logger = logging.getLogger("keras_rbcn.export")
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Inputs of a model as the converter needs them: flat, with a batch of one."""
-
-    structure: Any
-    names: list[str]
-    specs: list[Any]
-
-    def call(self, model: Any, arrays: list[Any]) -> list[Any]:
-        """Runs the model in inference mode, and returns its flat outputs."""
-        inputs = tf.nest.pack_sequence_as(self.structure, arrays)
-        return tf.nest.flatten(model(inputs, training=False))
 
 
 @dataclass(frozen=True)
@@ -48,50 +34,6 @@ class Conversion:
 
     content: bytes
     calls: list[ConvolutionCall]
-
-
-def input_signature(model: Any) -> Signature:
-    """The model's inputs.
-
-    Raises:
-        ValueError: If the model has not been built, or a size of an input other than
-            the batch is undefined.
-    """
-    structure = _input_structure(model)
-    flat = tf.nest.flatten(structure)
-    names = list(getattr(model, "input_names", None) or ())
-    if len(names) != len(flat):
-        names = [f"input_{number + 1}" for number in range(len(flat))]
-    specs = []
-    for number, (name, tensor) in enumerate(zip(names, flat, strict=True)):
-        shape = tensor.shape
-        if shape.rank is None or None in shape.as_list()[1:]:
-            raise ValueError(
-                f"Expected every size of input '{name}' of model '{model.name}' but "
-                "the batch to be defined, because 1-bit convolutions of undefined "
-                "height or width are no 1-bit convolutions on the device. Received: "
-                f"shape={tuple(shape) if shape.rank is not None else None}. Build the "
-                "model with a fixed input shape, such as keras.Input((224, 224, 3)), "
-                "and copy the weights with `set_weights(model.get_weights())`."
-            )
-        specs.append(
-            tf.TensorSpec([1, *shape.as_list()[1:]], tensor.dtype, f"input_{number}")
-        )
-    return Signature(structure, names, specs)
-
-
-def _input_structure(model: Any) -> Any:
-    if getattr(model, "inputs", None):
-        # A functional model takes a flat list whatever the structure of its inputs.
-        return model.inputs if len(model.inputs) > 1 else model.inputs[0]
-    spec = model.save_spec(dynamic_batch=True) if model.built else None
-    if spec is None:
-        raise ValueError(
-            f"Expected model '{model.name}' to be built, so that the shape of its "
-            "inputs is known. Call it on a batch of data first."
-        )
-    (args, _) = spec
-    return args[0]
 
 
 def check_policies(model: Any) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from keras_rbcn._backend import require_model
 from keras_rbcn._files import replacing
-from keras_rbcn.export.converter import check_policies, convert, input_signature
-from keras_rbcn.export.interpreter import TFLiteModel
+from keras_rbcn._samples import input_signature
+from keras_rbcn.export.converter import check_policies, convert
 from keras_rbcn.export.matching import (
     Matching,
     describe_operators,
@@ -31,6 +31,7 @@ from keras_rbcn.export.report import (
     ValueInfo,
 )
 from keras_rbcn.export.verification import compare, verification_samples
+from keras_rbcn.tflite.interpreter import TFLiteModel
 
 logger = logging.getLogger("keras_rbcn.export")
 _EXPORT_LOCK = threading.Lock()

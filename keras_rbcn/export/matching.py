@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import keras
-from keras_rbcn.export.binary_layers import ConvolutionCall
-from keras_rbcn.export.flatbuffer import SAME_PADDING, Graph, Operator
+from keras_rbcn.export.calls import ConvolutionCall
 from keras_rbcn.export.report import OperatorReport
 from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
+from keras_rbcn.tflite.flatbuffer import SAME_PADDING, Graph, Operator
 
 # Scales of at most this size are zero to the converter.
 ZERO_SCALE = 1.2e-7

@@ -28,16 +28,15 @@ wrongly.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_rbcn._backend import tf
-from keras_rbcn.export.binary_layers import watched, without_cached_functions
-from keras_rbcn.export.converter import Signature
-from keras_rbcn.export.interpreter import TFLiteModel
+from keras_rbcn._samples import Signature, first_samples
 from keras_rbcn.export.report import Agreement
+from keras_rbcn.layers.binary_inputs import watched, without_cached_functions
+from keras_rbcn.tflite.interpreter import TFLiteModel
 
 # Difference that rounding explains, as a share of the spread of an output's channel.
 ROUNDING = 1e-4
@@ -59,33 +58,10 @@ _BATCH = 16
 def verification_samples(
     verify_data: Any, signature: Signature, count: int
 ) -> tuple[list[np.ndarray], str]:
-    """Takes the first samples out of whatever the user gave.
-
-    Args:
-        verify_data: See `export_tflite`.
-        signature: The model's inputs.
-        count: How many samples at most.
-
-    Returns:
-        One array per input, and "verify_data" or "random".
-
-    Raises:
-        ValueError: If the data do not fit the model's inputs.
-    """
+    """The samples to compare on, and "verify_data" or "random"."""
     if verify_data is None:
         return _random_samples(signature, count), "random"
-    batches = []
-    found = 0
-    for values in _batches(verify_data):
-        arrays = _check_inputs(values, signature)
-        batches.append(arrays)
-        found += len(arrays[0])
-        if found >= count:
-            break
-    if not found:
-        raise ValueError("Expected `verify_data` to hold samples; it is empty.")
-    arrays = [np.concatenate(parts)[:count] for parts in zip(*batches, strict=True)]
-    return arrays, "verify_data"
+    return first_samples(verify_data, signature, count, "verify_data"), "verify_data"
 
 
 def _random_samples(signature: Signature, count: int) -> list[np.ndarray]:
@@ -113,69 +89,6 @@ def _random_samples(signature: Signature, count: int) -> list[np.ndarray]:
         )
         for spec in signature.specs
     ]
-
-
-def _batches(verify_data: Any) -> Iterator[Any]:
-    """The inputs in `verify_data`, batch by batch, without labels."""
-    if isinstance(verify_data, tf.data.Dataset):
-        for batch in verify_data:
-            yield batch[0] if isinstance(batch, tuple) else batch
-    elif hasattr(verify_data, "__getitem__") and hasattr(verify_data, "on_epoch_end"):
-        for index in range(len(verify_data)):  # A keras.utils.Sequence.
-            batch = verify_data[index]
-            yield batch[0] if isinstance(batch, tuple) else batch
-    elif isinstance(verify_data, tuple) and verify_data:
-        yield verify_data[0]  # (inputs, labels), as in `validation_data`.
-    else:
-        yield verify_data
-
-
-def _check_inputs(values: Any, signature: Signature) -> list[np.ndarray]:
-    names = signature.names
-    if isinstance(values, Mapping):
-        if set(values) != set(names):
-            raise ValueError(
-                f"Expected `verify_data` for the inputs {names}, received: "
-                f"{sorted(values)}."
-            )
-        values = [values[name] for name in names]
-    elif not isinstance(values, list | tuple):
-        values = [values]
-    if len(values) != len(names):
-        raise ValueError(
-            f"Expected `verify_data` for the {len(names)} inputs {names}, received "
-            f"{len(values)} arrays."
-        )
-    arrays = []
-    for value, name, spec in zip(values, names, signature.specs, strict=True):
-        array = np.asarray(value)
-        expected = tuple(spec.shape[1:])
-        if array.ndim == 0 or array.shape[1:] != expected:
-            raise ValueError(
-                f"Expected `verify_data` for input '{name}' to have the shape "
-                f"(samples, {', '.join(map(str, expected))}), received: "
-                f"shape={array.shape}."
-            )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(
-                f"Expected `verify_data` for input '{name}' to hold finite numbers; it "
-                "holds NaN or infinity."
-            )
-        dtype = np.dtype(spec.dtype.as_numpy_dtype)
-        cast = array.astype(dtype) if array.dtype.kind in "biuf" else None
-        # To integers, only what they can hold.
-        if cast is None or (dtype.kind in "biu" and not np.array_equal(cast, array)):
-            raise ValueError(
-                f"Expected `verify_data` for input '{name}' to hold numbers of type "
-                f"{dtype}, received: dtype={array.dtype}."
-            )
-        arrays.append(cast)
-    if len({len(array) for array in arrays}) > 1:
-        raise ValueError(
-            "Expected `verify_data` to hold the same number of samples for every "
-            f"input, received: {[len(array) for array in arrays]}."
-        )
-    return arrays
 
 
 def compare(

@@ -14,8 +14,8 @@ from keras_rbcn._backend import keras
 from keras_rbcn.cli.demo import DemoResult, run_demo
 from keras_rbcn.cli.demo.network import build_network, plain_convolution
 from keras_rbcn.cli.demo.results import FileResult, NetworkResult
-from keras_rbcn.export import TFLiteModel
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite import TFLiteModel
 
 EPOCHS, SEED = 2, 3
 NAMES = [

@@ -13,9 +13,10 @@ import pytest
 from random_networks import randomize
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.export import ExportError, TFLiteModel, export_tflite
-from keras_rbcn.export.flatbuffer import parse
+from keras_rbcn.export import ExportError, export_tflite
 from keras_rbcn.layers import RectifiedConv2D, RSign
+from keras_rbcn.tflite import TFLiteModel
+from keras_rbcn.tflite.flatbuffer import parse
 
 
 @pytest.fixture

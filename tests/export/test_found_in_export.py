@@ -7,8 +7,9 @@ import pytest
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn._files import replacing
-from keras_rbcn.export import ExportError, TFLiteModel, export_tflite
+from keras_rbcn.export import ExportError, export_tflite
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite import TFLiteModel
 
 layers = keras.layers
 

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from random_networks import random_network
 
 from keras_rbcn._backend import keras
-from keras_rbcn.export import TFLiteModel, export_tflite
+from keras_rbcn.export import export_tflite
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite import TFLiteModel
 
 
 @hypothesis.settings(

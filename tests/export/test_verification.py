@@ -5,10 +5,11 @@ import pytest
 from random_networks import randomize
 
 from keras_rbcn._backend import keras
-from keras_rbcn.export import TFLiteModel
-from keras_rbcn.export.converter import convert, input_signature
+from keras_rbcn._samples import input_signature
+from keras_rbcn.export.converter import convert
 from keras_rbcn.export.verification import compare
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
+from keras_rbcn.tflite import TFLiteModel
 
 
 def residual_network(depth, zero_padded=None):

@@ -17,8 +17,9 @@ from keras_rbcn.cli.demo.results import DemoResult, FileResult, NetworkResult
 from keras_rbcn.cli.files import written_beside
 from keras_rbcn.conversion import copy_weights
 from keras_rbcn.datasets import Splits, digits
-from keras_rbcn.export import ExportReport, TFLiteModel, export_tflite
+from keras_rbcn.export import ExportReport, export_tflite
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.training import RBCNModel
 
 BATCH_SIZE = 64

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from keras_rbcn.export.flatbuffer import (
+from keras_rbcn.tflite.flatbuffer import (
     CHANNELS_PER_WORD,
     SAME_PADDING,
     Graph,

@@ -9,7 +9,7 @@ import flatbuffers
 import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
-from keras_rbcn.export.flatbuffer import FILE_IDENTIFIER, InvalidModelError, to_text
+from keras_rbcn.tflite.flatbuffer import FILE_IDENTIFIER, InvalidModelError, to_text
 
 # The name under which an exported file carries its checksum, and what stands before
 # the digest. The digest is that of the file with zeros in the digest's place.

@@ -1,27 +1,14 @@
-"""Finds the layers with binary inputs, and watches what they are called on."""
+"""The binary convolutions of a model, at each place where they are called."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import larq
 import numpy as np
 
-from keras_rbcn._backend import keras, tf
 from keras_rbcn.layers import RectifiedConv2D
-
-
-def binary_layers(model: Any) -> list[Any]:
-    """All layers of the model, nested ones included, that binarise their inputs."""
-    return [
-        layer
-        for layer in model.submodules
-        if isinstance(layer, keras.layers.Layer)
-        and getattr(layer, "input_quantizer", None) is not None
-    ]
 
 
 def is_required(layer: Any) -> bool:
@@ -35,47 +22,6 @@ def is_quantized_convolution(layer: Any) -> bool:
         is_required(layer)
         or (layer.input_quantizer is not None and layer.kernel_quantizer is not None)
     )
-
-
-@contextlib.contextmanager
-def watched(model: Any, watch: Callable[[Any, Any], Any]) -> Iterator[None]:
-    """Within it, every binary layer is called on `watch(layer, inputs)` instead.
-
-    Layers are watched where they are called and not where they are listed, so that
-    nested, shared and subclassed models need no cases of their own.
-    """
-    patched = binary_layers(model)
-    for layer in patched:
-        layer.__dict__["call"] = _watched_call(layer, watch)
-    try:
-        yield
-    finally:
-        for layer in patched:
-            del layer.__dict__["call"]
-
-
-@contextlib.contextmanager
-def without_cached_functions() -> Iterator[None]:
-    """Within it, what the user decorated with `tf.function` runs as plain Python.
-
-    Functions that were traced before would not call the layers again.
-    """
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
-
-
-def _watched_call(layer: Any, watch: Callable[[Any, Any], Any]) -> Any:
-    original = layer.call
-
-    @tf.autograph.experimental.do_not_convert
-    def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        return original(watch(layer, inputs), *args, **kwargs)
-
-    return call
 
 
 @dataclass(frozen=True)

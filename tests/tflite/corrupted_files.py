@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_rbcn.export import TFLiteModel
+from keras_rbcn.tflite import TFLiteModel
 
 
 def corrupt(content: bytes, case: int) -> bytes:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.export import TFLiteModel, export_tflite
+from keras_rbcn.export import export_tflite
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite import TFLiteModel
 
 
 def plain_file(model, batch=1, **settings):

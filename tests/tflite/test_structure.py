@@ -7,9 +7,9 @@ import pytest
 
 from keras_rbcn._backend import keras
 from keras_rbcn.export import export_tflite
-from keras_rbcn.export.flatbuffer import InvalidModelError, Operator, parse
-from keras_rbcn.export.structure import check
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite.flatbuffer import InvalidModelError, Operator, parse
+from keras_rbcn.tflite.structure import check
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-from keras_rbcn.export import probe
-from keras_rbcn.export.flatbuffer import Graph, InvalidModelError, parse
-from keras_rbcn.export.packing import check_checksum
-from keras_rbcn.export.structure import check
+from keras_rbcn.tflite import probe
+from keras_rbcn.tflite.flatbuffer import Graph, InvalidModelError, parse
+from keras_rbcn.tflite.packing import check_checksum
+from keras_rbcn.tflite.structure import check
 
 # Larger than any model takes for one inference on zeros.
 _PROBE_SECONDS = 120
