@@ -15,7 +15,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,11 @@ import numpy as np
 from result_files import write_results
 
 from keras_rbcn._backend import keras
-from keras_rbcn._samples import Signature, input_signature
+from keras_rbcn._samples import input_signature
 from keras_rbcn.export.converter import convert
-from keras_rbcn.export.verification import (
-    FLIP_FACTOR,
-    LIMIT,
-    NUDGE,
-    ROUNDING,
-    _effect_of_nudging,
-    _relative_differences,
-    _student_outputs,
-    compare,
-)
+from keras_rbcn.export.matching import match
+from keras_rbcn.export.signs import NEAR_ZERO
+from keras_rbcn.export.verification import LIMIT, ROUNDING, compare
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.tflite import TFLiteModel
 
@@ -52,11 +44,11 @@ DEEP_SIZE = (16, 64)
 DEEP_SAMPLES = 16
 CLASSES = 10
 COLUMNS = {
+    "undecided": "undecided",
     "beyond_rounding": "beyond rounding",
     "median": "median difference",
-    "nudging": "mean under nudging",
-    "ratio": "ratio to nudging",
-    "undecided": "undecided",
+    "beyond_with_signs": "beyond rounding on the file's signs",
+    "contradicting": "contradicting signs",
 }
 
 
@@ -90,54 +82,21 @@ def network(size: int, channels: int, paddings: list[float], seed: int) -> Any:
     return model
 
 
-@dataclass(frozen=True)
-class Student:
-    """A student, its samples, and what is the same for every file of it."""
-
-    model: Any
-    signature: Signature
-    samples: Any
-    outputs: Any
-    undecided: Any
-    nudging: float | None
-
-    @classmethod
-    def measured(cls, model: Any, samples: Any) -> Student:
-        signature = input_signature(model)
-        (outputs,), undecided = _student_outputs(model, signature, [samples])
-        nudging = None
-        if undecided.any():
-            nudging = _effect_of_nudging(model, signature, [samples[undecided]])
-        return cls(model, signature, samples, outputs, undecided, nudging)
-
-    def compared(self, model: Any) -> dict[str, Any]:
-        """Compares the student with the file of `model`, as the export does."""
-        file = TFLiteModel(convert(model, self.signature).content)
-        agreement = compare(self.model, self.signature, file, [self.samples], "random")
-        return {
-            "passed": agreement.passed,
-            "beyond_rounding": agreement.beyond_rounding,
-            "median": agreement.median_relative_difference,
-            "undecided": agreement.undecided,
-            **self._on_undecided(file),
-        }
-
-    def _on_undecided(self, file: TFLiteModel) -> dict[str, Any]:
-        """How the file would fare in a network of which no sample is decided."""
-        if self.nudging is None:
-            return {"nudging": None, "ratio": None, "passed_undecided": None}
-        chosen = self.undecided
-        differences = _relative_differences(
-            [self.outputs[chosen]], [file.predict(self.samples[chosen])]
-        )
-        typical = float(np.median(differences))
-        within = float(np.mean(differences > ROUNDING)) <= LIMIT
-        return {
-            "nudging": self.nudging,
-            "ratio": typical / self.nudging if self.nudging else None,
-            "passed_undecided": within
-            or typical <= ROUNDING + FLIP_FACTOR * self.nudging,
-        }
+def compared(model: Any, other: Any, samples: Any) -> dict[str, Any]:
+    """Compares a student with the file of another model, as the export does."""
+    file = TFLiteModel(convert(other, input_signature(other)).content)
+    signature = input_signature(model)
+    # Which operator is which layer of the student, whose kernels are the same.
+    matching = match(file.graph, convert(model, signature).calls)
+    agreement = compare(model, signature, file, [samples], "random", matching)
+    return {
+        "passed": agreement.passed,
+        "undecided": agreement.undecided,
+        "beyond_rounding": agreement.beyond_rounding,
+        "median": agreement.median_relative_difference,
+        "beyond_with_signs": agreement.beyond_rounding_with_file_signs,
+        "contradicting": agreement.contradicting_signs,
+    }
 
 
 def rows(depths: list[int]) -> Iterator[dict[str, Any]]:
@@ -156,7 +115,7 @@ def rows(depths: list[int]) -> Iterator[dict[str, Any]]:
         count = DEEP_SAMPLES if depth >= DEEP else SAMPLES
         samples = np.random.default_rng(seed).normal(size=(count, size, size, 3))
         model = network(size, channels, paddings, seed)
-        student = Student.measured(model, samples.astype(np.float32))
+        samples = samples.astype(np.float32)
         common = {
             "depth": depth,
             "size": size,
@@ -164,14 +123,14 @@ def rows(depths: list[int]) -> Iterator[dict[str, Any]]:
             "seed": seed,
             "pad_values": padding,
         }
-        right = student.compared(model)
+        right = compared(model, model, samples)
         yield {**common, "file": "right", "changed": None, **right}
         for changed in (0, depth // 2, depth - 1):
             twin_paddings = paddings.copy()
             twin_paddings[changed] = 1.0 - padding
             twin = network(size, channels, twin_paddings, seed)
             twin.set_weights(model.get_weights())
-            wrong = student.compared(twin)
+            wrong = compared(model, twin, samples)
             yield {**common, "file": "wrong", "changed": changed, **wrong}
         seconds = time.perf_counter() - started
         print(f"{common}: {seconds:.0f} s", file=sys.stderr)
@@ -180,9 +139,7 @@ def rows(depths: list[int]) -> Iterator[dict[str, Any]]:
 def written(name: str, value: float | None) -> str:
     if value is None:
         return "-"
-    if name in ("beyond_rounding", "undecided"):
-        return f"{value:.0%}"
-    return f"{value:.1f}" if name == "ratio" else f"{value:.1e}"
+    return f"{value:.1e}" if name == "median" else f"{value:.0%}"
 
 
 def ranged(rows: list[dict[str, Any]], name: str) -> str:
@@ -196,12 +153,9 @@ def ranged(rows: list[dict[str, Any]], name: str) -> str:
 def summary(rows: list[dict[str, Any]]) -> str:
     first = rows[0]
     passed = sum(row["passed"] for row in rows)
-    judged = [row for row in rows if row["passed_undecided"] is not None]
-    alone = sum(row["passed_undecided"] for row in judged)
     values = " | ".join(ranged(rows, name) for name in COLUMNS)
     return (
-        f"| {first['depth']} | {first['file']} | {passed} of {len(rows)} "
-        f"| {alone} of {len(judged)} | {values} |"
+        f"| {first['depth']} | {first['file']} | {passed} of {len(rows)} | {values} |"
     )
 
 
@@ -216,11 +170,9 @@ def described(row: dict[str, Any]) -> str:
     )
 
 
-def mistakes(rows: list[dict[str, Any]], judgement: str) -> list[str]:
+def mistakes(rows: list[dict[str, Any]]) -> list[str]:
     wrongly = [
-        described(row)
-        for row in rows
-        if row[judgement] is not None and row[judgement] != (row["file"] == "right")
+        described(row) for row in rows if row["passed"] != (row["file"] == "right")
     ]
     return wrongly or ["None."]
 
@@ -234,21 +186,18 @@ def markdown(result: dict[str, Any]) -> str:
         "convolutions); differences are relative to the spread of an output's channel. "
         "A wrong file pads one of the 1-bit convolutions with "
         f"the other value. Thresholds: {result['thresholds']}.\n",
-        'Nudging is measured on the undecided samples. "Accepted on undecided alone" '
-        "is what the criterion would say if they were all that there is, as in a deep "
-        "network; "
-        "the ratio is that of their median difference to the mean under nudging.\n",
-        "| 1-bit convolutions | file | accepted | accepted on undecided alone | "
-        f"{' | '.join(COLUMNS.values())} |",
-        f"| ---: | --- | ---: | ---: |{' ---: |' * len(COLUMNS)}",
+        "Undecided are samples with an input of a 1-bit layer whose sign rounding "
+        "decides. Where more samples are beyond rounding than the limit, the student "
+        "is run on the signs that the file computed; contradicting are samples with a "
+        "sign that rounding does not explain.\n",
+        f"| 1-bit convolutions | file | accepted | {' | '.join(COLUMNS.values())} |",
+        f"| ---: | --- | ---: |{' ---: |' * len(COLUMNS)}",
     ]
     for depth in sorted({row["depth"] for row in rows}):
         for file in ("right", "wrong"):
             group = [r for r in rows if (r["depth"], r["file"]) == (depth, file)]
             lines.append(summary(group))
-    lines += ["\n## Judged wrongly\n", *mistakes(rows, "passed")]
-    lines += ["\n## Judged wrongly on the undecided samples alone\n"]
-    lines += mistakes(rows, "passed_undecided")
+    lines += ["\n## Judged wrongly\n", *mistakes(rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -263,8 +212,7 @@ def main() -> None:
         "thresholds": {
             "rounding": ROUNDING,
             "limit": LIMIT,
-            "nudge": NUDGE,
-            "flip_factor": FLIP_FACTOR,
+            "near_zero": NEAR_ZERO,
         },
         "rows": list(rows(arguments.depths)),
     }

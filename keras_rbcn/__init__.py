@@ -5,7 +5,14 @@ from keras_rbcn import _backend  # isort: skip  # noqa: F401
 from importlib.metadata import version as _version
 
 from keras_rbcn import datasets, discriminators, layers, losses
-from keras_rbcn.conversion import copy_weights
+from keras_rbcn.conversion import (
+    BinarizationReport,
+    BinaryInputsReport,
+    binarize,
+    check_binary_inputs,
+    copy_weights,
+    flatten,
+)
 from keras_rbcn.export import ExportError, ExportReport, export_tflite
 from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.training import RBCNModel, Tap
@@ -13,16 +20,21 @@ from keras_rbcn.training import RBCNModel, Tap
 __version__ = _version("keras-rbcn")
 
 __all__ = [
+    "BinarizationReport",
+    "BinaryInputsReport",
     "ExportError",
     "ExportReport",
     "RBCNModel",
     "TFLiteModel",
     "Tap",
     "__version__",
+    "binarize",
+    "check_binary_inputs",
     "copy_weights",
     "datasets",
     "discriminators",
     "export_tflite",
+    "flatten",
     "layers",
     "losses",
 ]

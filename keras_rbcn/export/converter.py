@@ -21,8 +21,13 @@ from keras_rbcn.export.calls import (
     is_quantized_convolution,
     is_required,
 )
+from keras_rbcn.export.padding import split_padding, strided_convolutions
 from keras_rbcn.export.report import ExportError
-from keras_rbcn.layers.binary_inputs import watched, without_cached_functions
+from keras_rbcn.layers.binary_inputs import (
+    binary_layers,
+    watched,
+    without_cached_functions,
+)
 from keras_rbcn.tflite.packing import finish
 
 logger = logging.getLogger("keras_rbcn.export")
@@ -112,7 +117,10 @@ def _trace(model: Any, signature: Signature) -> tuple[Any, list[ConvolutionCall]
         outputs = signature.call(model, list(arrays))
         return {f"output_{number}": value for number, value in enumerate(outputs)}
 
-    with watched(model, note):
+    with (
+        watched(binary_layers(model), note),
+        watched(strided_convolutions(model), split_padding),
+    ):
         function = tf.function(run, input_signature=signature.specs, autograph=False)
         return function.get_concrete_function(), calls
 

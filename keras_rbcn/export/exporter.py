@@ -129,7 +129,7 @@ def _convert_and_verify(
         layers = tuple(dict.fromkeys(call.name for call in matching.failed))
         raise ExportError(matching.explain(), report, layers)
     logger.info("Comparing file and student on %d samples", len(samples[0]))
-    agreement = compare(student, signature, file, samples, data)
+    agreement = compare(student, signature, file, samples, data, matching)
     report = _report(target, conversion.content, file, student, matching, agreement)
     if not agreement.passed:
         suspects = suspicious_layers(matching)

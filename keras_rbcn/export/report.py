@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import html
-import io
-import json
-import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from keras_rbcn._files import replacing
+from keras_rbcn._report import Report
 
 
 @dataclass(frozen=True)
@@ -35,9 +28,10 @@ class Agreement:
             explain (more than 1e-4 of the spread of the output's channel).
         undecided: Share of samples for which an input of a 1-bit layer lies so close
             to zero that rounding decides its sign.
-        flip_relative_difference: The mean relative difference that such signs
-            explain, measured by nudging those inputs in the Keras student; None if
-            there was no need to measure it.
+        beyond_rounding_with_file_signs: The share beyond rounding if the student takes
+            the signs that the file computed; None if there was no need to measure it.
+        contradicting_signs: Share of samples with a sign in the file that the student
+            contradicts by more than rounding; None likewise.
         class_agreement: Share of samples with the same largest output, the smallest
             over all outputs that are vectors of scores; None if there is none.
     """
@@ -50,7 +44,8 @@ class Agreement:
     median_relative_difference: float
     beyond_rounding: float
     undecided: float
-    flip_relative_difference: float | None
+    beyond_rounding_with_file_signs: float | None
+    contradicting_signs: float | None
     class_agreement: float | None
 
 
@@ -83,7 +78,7 @@ class ValueInfo:
 
 
 @dataclass(frozen=True)
-class ExportReport:
+class ExportReport(Report):
     """What is in an exported file, and how it was checked.
 
     Attributes:
@@ -126,39 +121,6 @@ class ExportReport:
     agreement: Agreement | None
     versions: dict[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as dictionaries, lists, strings and finite numbers.
-
-        What is not finite, such as the difference of an output that is NaN, is None.
-        """
-        return _plain(dataclasses.asdict(self))
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The report as JSON.
-
-        Args:
-            path: A file to write it to as well.
-
-        Returns:
-            The JSON text.
-        """
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        if path is not None:
-            with replacing(Path(path)) as beside:
-                beside.write_text(text + "\n", "utf-8")
-        return text
-
-    def __str__(self) -> str:
-        buffer = io.StringIO()
-        # Neither the width of a terminal nor its colours: the same text everywhere,
-        # in a notebook too.
-        console = Console(file=buffer, width=88, color_system=None, force_jupyter=False)
-        console.print(self.__rich__())
-        return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
-
     def __rich__(self) -> Group:
         return Group(self._layer_table(), self._summary())
 
@@ -194,21 +156,8 @@ class ExportReport:
         return table
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def _agreement_rows(agreement: Agreement) -> list[tuple[str, str]]:
     source = "verify_data" if agreement.data == "verify_data" else "random data"
-    flips = ""
-    if agreement.flip_relative_difference is not None:
-        flips = f", {agreement.flip_relative_difference:.2g} expected of sign flips"
     rows = [
         (
             "agreement",
@@ -219,7 +168,7 @@ def _agreement_rows(agreement: Agreement) -> list[tuple[str, str]]:
             "difference",
             f"at most {agreement.max_difference:.2g}, mean "
             f"{agreement.mean_difference:.2g}; relative median "
-            f"{agreement.median_relative_difference:.2g}{flips}",
+            f"{agreement.median_relative_difference:.2g}",
         ),
         (
             "samples",
@@ -227,6 +176,14 @@ def _agreement_rows(agreement: Agreement) -> list[tuple[str, str]]:
             f"{agreement.undecided:.1%} with signs that rounding decides",
         ),
     ]
+    if agreement.beyond_rounding_with_file_signs is not None:
+        rows.append(
+            (
+                "on the file's signs",
+                f"{agreement.beyond_rounding_with_file_signs:.1%} beyond rounding, "
+                f"{agreement.contradicting_signs:.1%} with signs that contradict",
+            )
+        )
     if agreement.class_agreement is not None:
         rows.append(("same class", f"{agreement.class_agreement:.1%} of samples"))
     return rows

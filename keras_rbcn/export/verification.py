@@ -5,24 +5,12 @@ is folded, sums run in another order. Outputs then differ by about 1e-6 of their
 with one exception: where the input of a 1-bit layer lies within rounding of zero, its
 sign may flip, and one flip moves outputs by far more than rounding.
 
-A sample is *decided* if no input of a 1-bit layer lies that close to zero: file and
-student must agree on it to rounding. In a small network nearly all samples are decided.
-In a deep one hardly any is, and flips must be told from a wrong conversion. How far
-flips move the outputs depends on network and sample, so it is measured, in the Keras
-student alone: the inputs of all 1-bit layers are nudged at random by `NUDGE` of the
-layer's largest input, and the outputs are compared with those without. `NUDGE` is
-several times what rounding was seen to do (1e-7 to 3e-7), so that the file should
-differ less from the student than the nudged student does.
-
-Measured on residual networks of 4 to 48 1-bit convolutions
-(`benchmarks/results/export_agreement.md`): a right file has 0 to 3 % of its samples
-beyond rounding (25 % with 48 convolutions, where no sample is decided), and a median
-difference of at most 1.3e-5 of the spread; nudging gives mean differences of up to
-0.13. A file with one wrong padding value, at the borders of one of the convolutions,
-has 100 % beyond rounding and medians of 0.13 to 1.3. On the undecided samples, where
-nudging has an effect, the median difference is at most 0.0014 times its mean in right
-files and 1.4 to 370 times in wrong ones: `FLIP_FACTOR` lies between. None was judged
-wrongly.
+A file agrees if hardly a sample is beyond rounding. In a deep network flips are many
+and spread, so that this tells nothing. Then the student is run once more, on the signs
+that the file computed (`signs.py`). What differs now is not rounding, and no sample is
+excused: a right file has none that differs, a wrong one is found out at the layer where
+it is wrong. Measured on networks of 4 to 48 1-bit convolutions, with and without
+shortcuts: `benchmarks/results/export_agreement.md`.
 """
 
 from __future__ import annotations
@@ -34,8 +22,14 @@ import numpy as np
 
 from keras_rbcn._backend import tf
 from keras_rbcn._samples import Signature, first_samples
+from keras_rbcn.export.matching import Matching
 from keras_rbcn.export.report import Agreement
-from keras_rbcn.layers.binary_inputs import watched, without_cached_functions
+from keras_rbcn.export.signs import run_on_signs_of_file
+from keras_rbcn.layers.binary_inputs import (
+    binary_layers,
+    watched,
+    without_cached_functions,
+)
 from keras_rbcn.tflite.interpreter import TFLiteModel
 
 # Difference that rounding explains, as a share of the spread of an output's channel.
@@ -46,11 +40,9 @@ _OWN_ROUNDING = 8 * np.finfo(np.float32).eps
 _FEW = 8
 # Share of the samples that may lie beyond rounding without further questions.
 LIMIT = 0.1
-# How far the inputs of 1-bit layers are nudged, as a share of the largest of them.
-NUDGE = 1e-6
-NUDGES = 2
-# How many times the mean difference under nudging the median difference may reach.
-FLIP_FACTOR = 0.5
+# How close to zero an input's sign is decided by rounding, as a share of the largest of
+# the layer's inputs; several times what rounding was seen to do (1e-7 to 3e-7).
+CLOSE = 1e-6
 # Samples that the student runs on at a time.
 _BATCH = 16
 
@@ -92,7 +84,12 @@ def _random_samples(signature: Signature, count: int) -> list[np.ndarray]:
 
 
 def compare(
-    model: Any, signature: Signature, file: TFLiteModel, arrays: list[Any], data: str
+    model: Any,
+    signature: Signature,
+    file: TFLiteModel,
+    arrays: list[Any],
+    data: str,
+    matching: Matching,
 ) -> Agreement:
     """Runs student and file on the samples, and judges the difference."""
     expected, undecided = _student_outputs(model, signature, arrays)
@@ -102,13 +99,17 @@ def compare(
     # NaN, on either side, compares as false: it is never within rounding.
     beyond = ~(differences <= ROUNDING)
     passed = bool(beyond.mean() <= LIMIT)
-    flips = None
-    if not passed and undecided.any():
-        chosen = [array[undecided] for array in arrays]
-        flips = _effect_of_nudging(model, signature, chosen)
-        decided_agree = undecided.all() or beyond[~undecided].mean() <= LIMIT
-        typical = np.median(differences[undecided])
-        passed = bool(decided_agree and typical <= ROUNDING + FLIP_FACTOR * flips)
+    with_file_signs = contradicting = None
+    if not passed and matching.found:
+        run = run_on_signs_of_file(
+            model, signature, file, matching, arrays, _close_to_zero
+        )
+        different = ~(_relative_differences(run.outputs, received) <= ROUNDING)
+        decided = ~run.undecided
+        if decided.any():
+            with_file_signs = float(different[decided].mean())
+            contradicting = float(run.contradicting[decided].mean())
+            passed = with_file_signs <= LIMIT and contradicting <= LIMIT
     absolute = [
         np.abs(a.astype(np.float64) - b).ravel()
         for a, b in zip(expected, received, strict=True)
@@ -122,7 +123,8 @@ def compare(
         median_relative_difference=float(np.median(differences)),
         beyond_rounding=float(beyond.mean()),
         undecided=float(undecided.mean()),
-        flip_relative_difference=flips,
+        beyond_rounding_with_file_signs=with_file_signs,
+        contradicting_signs=contradicting,
         class_agreement=_class_agreement(expected, received),
     )
 
@@ -194,31 +196,10 @@ def _close_to_zero(inputs: Any) -> Any:
     # An exact zero is one on the device too, and its sign +1 on both sides: it comes
     # of a ReLU, or of a sum of as many +1 as -1.
     size = tf.abs(inputs)
-    return (size > 0) & (size <= NUDGE * tf.reduce_max(size))
+    return (size > 0) & (size <= CLOSE * tf.reduce_max(size))
 
 
 def _run(model: Any, signature: Signature, arrays: list[Any], watch: Any) -> list[Any]:
     tensors = [tf.convert_to_tensor(array) for array in arrays]
-    with without_cached_functions(), watched(model, watch):
+    with without_cached_functions(), watched(binary_layers(model), watch):
         return [output.numpy() for output in signature.call(model, tensors)]
-
-
-def _effect_of_nudging(model: Any, signature: Signature, arrays: list[Any]) -> float:
-    """Mean over the samples of the relative difference that nudging makes."""
-    generator = tf.random.Generator.from_seed(0)
-
-    def nudge(layer: Any, inputs: Any) -> Any:
-        noise = generator.uniform(tf.shape(inputs), -NUDGE, NUDGE)
-        nudged = inputs + noise * tf.reduce_max(tf.abs(inputs))
-        return tf.where(_close_to_zero(inputs), nudged, inputs)
-
-    def outputs(watch: Any) -> list[np.ndarray]:
-        runs = [
-            _run(model, signature, [array[i : i + _BATCH] for array in arrays], watch)
-            for i in range(0, len(arrays[0]), _BATCH)
-        ]
-        return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
-
-    expected = outputs(lambda layer, inputs: inputs)
-    effects = [_relative_differences(expected, outputs(nudge)) for _ in range(NUDGES)]
-    return float(np.mean(effects))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from keras_rbcn._backend import keras, tf
@@ -20,13 +20,13 @@ def binary_layers(model: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def watched(model: Any, watch: Callable[[Any, Any], Any]) -> Iterator[None]:
-    """Within it, every binary layer is called on `watch(layer, inputs)` instead.
+def watched(layers: Iterable[Any], watch: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Within it, each of the layers is called on `watch(layer, inputs)` instead.
 
     Layers are watched where they are called and not where they are listed, so that
     nested, shared and subclassed models need no cases of their own.
     """
-    patched = binary_layers(model)
+    patched = list(layers)
     for layer in patched:
         layer.__dict__["call"] = _watched_call(layer, watch)
     try:

@@ -49,6 +49,7 @@ class Tensor:
         dtype: Its element type.
         data: Its bytes if it is a constant, else None.
         variable: Whether it keeps its value from one inference to the next.
+        dynamic: Axes whose size is not in the file: `shape` has a 1 there.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Tensor:
     dtype: np.dtype
     data: bytes | None = field(repr=False)
     variable: bool = False
+    dynamic: tuple[int, ...] = ()
 
     @property
     def value(self) -> np.ndarray:
@@ -66,12 +68,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of the file; tensors by index, -1 for an absent optional input."""
+    """An operator of the file; tensors by index, -1 for an absent optional input.
+
+    A custom one may be unknown to the interpreter.
+    """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: dict[str, int]
+    custom: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,7 @@ def _to_tensor(model: Any, index: int, tensor: Any) -> Tensor:
         np.dtype(_TYPES[tensor.type]),
         None if data is None or len(data) == 0 else bytes(bytearray(data)),
         bool(tensor.isVariable),
+        tuple(np.flatnonzero(np.asarray(_indices(tensor.shapeSignature)) < 0).tolist()),
     )
 
 
@@ -214,7 +221,7 @@ def _to_operator(model: Any, index: int, operator: Any) -> Operator:
             f"is corrupted: operator {index} has code {operator.opcodeIndex} of "
             f"{len(codes)}."
         )
-    name = operator_name(codes[operator.opcodeIndex])
+    name, custom = _operator_name(codes[operator.opcodeIndex])
     options: dict[str, int] = {}
     if name in LCE_OPERATORS and len(_indices(operator.customOptions)):
         # A valid flexbuffer is small; what the library raises on others varies.
@@ -226,33 +233,26 @@ def _to_operator(model: Any, index: int, operator: Any) -> Operator:
                 f"is corrupted: operator {index} ({name}) has unreadable options."
             ) from None
     return Operator(
-        name, _indices(operator.inputs), _indices(operator.outputs), options
+        name, _indices(operator.inputs), _indices(operator.outputs), options, custom
     )
 
 
-def operator_name(code: Any) -> str:
-    """The operator's name in a report.
+def _operator_name(code: Any) -> tuple[str, bool]:
+    """The operator's name in a report, and whether it is a custom one.
 
     Raises:
-        InvalidModelError: If neither TensorFlow Lite nor Larq Compute Engine knows it.
+        InvalidModelError: If TensorFlow Lite does not know the code.
     """
     # Old files hold the code in a field of one byte.
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
     if builtin == schema.BuiltinOperator.CUSTOM:
-        name = to_text(code.customCode)
-        if name not in LCE_OPERATORS:
-            raise InvalidModelError(
-                f"holds the custom operator '{name}', which this interpreter does not "
-                "know. It runs the operators of TensorFlow Lite and of Larq Compute "
-                f"Engine ({', '.join(sorted(LCE_OPERATORS))})."
-            )
-        return name
+        return to_text(code.customCode), True
     if builtin not in _BUILTIN_NAMES:
         raise InvalidModelError(
             f"holds operator code {builtin}, which is unknown to TensorFlow Lite: it "
             "is corrupted, or was written for a newer version."
         )
-    return _BUILTIN_NAMES[builtin]
+    return _BUILTIN_NAMES[builtin], False
 
 
 def to_text(value: Any) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from keras_rbcn.tflite import probe
 from keras_rbcn.tflite.flatbuffer import Graph, InvalidModelError, parse
-from keras_rbcn.tflite.packing import check_checksum
-from keras_rbcn.tflite.structure import check
+from keras_rbcn.tflite.packing import check_checksum, with_outputs
+from keras_rbcn.tflite.structure import check, check_operators
 
 # Larger than any model takes for one inference on zeros.
 _PROBE_SECONDS = 120
@@ -72,7 +71,7 @@ class TFLiteModel:
         self._batch = _static_batch(self.input_shapes, self.output_shapes)
         # What a recurrent layer keeps from one inference to the next.
         self._is_stateful = any(tensor.variable for tensor in self._graph.tensors)
-        self._reload: Any = functools.partial(Interpreter, content, num_threads)
+        self._content, self._num_threads = content, num_threads
 
     @property
     def graph(self) -> Graph:
@@ -133,6 +132,23 @@ class TFLiteModel:
             ValueError: If number, names, shapes or element types are not those of the
                 file's inputs.
         """
+        outputs = self._run(x, lambda: self._interpreter)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def predict_tensors(self, x: Any, tensors: Sequence[int]) -> list[np.ndarray]:
+        """Runs the file and reads tensors within it, for checking.
+
+        Args:
+            x: As in `predict`.
+            tensors: Indices of tensors that operators compute.
+
+        Returns:
+            One array for each tensor, the samples along the first axis.
+        """
+        exposed = Interpreter(with_outputs(self._content, tensors), self._num_threads)
+        return self._run(x, lambda: exposed)[len(self.output_names) :]
+
+    def _run(self, x: Any, interpreter: Callable[[], Any]) -> list[np.ndarray]:
         arrays = self._check_inputs(x)
         samples, batch = len(arrays[0]) if arrays[0].ndim else 1, self._batch
         results = []
@@ -143,12 +159,10 @@ class TFLiteModel:
                     _filled(array[start : start + batch], batch) for array in arrays
                 ]
             if self._is_stateful:  # Each sample starts anew, as in Keras.
-                self._interpreter = self._reload()
-            results.append(self._interpreter.interpreter.predict(part))
+                self._interpreter = Interpreter(self._content, self._num_threads)
+            results.append(interpreter().interpreter.predict(part))
         outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
-        if batch is not None:
-            outputs = [output[:samples] for output in outputs]
-        return outputs[0] if len(outputs) == 1 else outputs
+        return [output[:samples] for output in outputs] if batch else outputs
 
     def __repr__(self) -> str:
         inputs = dict(zip(self.input_names, self.input_shapes, strict=True))
@@ -217,6 +231,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 def _load(content: bytes, num_threads: int) -> tuple[Graph, Any]:
     intact = check_checksum(content)
     graph = parse(content)
+    check_operators(graph)
     check(graph)
     if not intact:
         _run_in_child(content)

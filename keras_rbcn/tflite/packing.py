@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import flatbuffers
@@ -99,9 +100,26 @@ def finish(content: bytes, input_names: list[str], output_names: list[str]) -> b
     checksum = schema.BufferT()
     checksum.data = np.frombuffer(_PREFIX + _UNSET, np.uint8)
     model.buffers.append(checksum)
+    packed = _pack(model, len(content))
+    return packed.replace(_PREFIX + _UNSET, _PREFIX + _digest(packed))
+
+
+def with_outputs(content: bytes, tensors: Sequence[int]) -> bytes:
+    """The same model with more outputs, behind its own; its checksum no longer holds.
+
+    Args:
+        content: The bytes of a file.
+        tensors: Indices of tensors that operators of the main graph compute.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    subgraph = model.subgraphs[0]
+    subgraph.outputs = [*subgraph.outputs, *tensors]
+    return _pack(model, len(content))
+
+
+def _pack(model: Any, size: int) -> bytes:
     for buffer in model.buffers:
         buffer.__class__ = _AlignedBufferT
-    builder = flatbuffers.Builder(len(content) + 4096)
+    builder = flatbuffers.Builder(size + 4096)
     builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    packed = bytes(builder.Output())
-    return packed.replace(_PREFIX + _UNSET, _PREFIX + _digest(packed))
+    return bytes(builder.Output())

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_rbcn.tflite.flatbuffer import (
     CHANNELS_PER_WORD,
+    LCE_OPERATORS,
     SAME_PADDING,
     Graph,
     InvalidModelError,
@@ -51,6 +52,23 @@ def check(graph: Graph) -> None:
                 ) from None
     for other in graph.others:
         check(other)
+
+
+def check_operators(graph: Graph) -> None:
+    """Checks that the interpreter knows every operator.
+
+    Raises:
+        InvalidModelError: If it does not; names the operator.
+    """
+    for operator in graph.operators:
+        if operator.custom and operator.name not in LCE_OPERATORS:
+            raise InvalidModelError(
+                f"holds the custom operator '{operator.name}', which this interpreter "
+                "does not know. It runs the operators of TensorFlow Lite and of Larq "
+                f"Compute Engine ({', '.join(sorted(LCE_OPERATORS))})."
+            )
+    for other in graph.others:
+        check_operators(other)
 
 
 def _size(tensor: Tensor) -> int:

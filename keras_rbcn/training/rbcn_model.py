@@ -28,6 +28,7 @@ from keras_rbcn.training.settings import TrainingSettings, outputs_from_logits
 from keras_rbcn.training.taps import (
     Tap,
     check_sequence,
+    missing_activation,
     rectified_layers,
     resolve_taps,
     tap_shape,
@@ -51,6 +52,8 @@ class _Hidden:
         self.teacher = teacher
         self.means = {name: keras.metrics.Mean(name=name) for name in _MEANS}
         self.taps: list[Tap] = []
+        # Of each tap: what the student's feature map lacks to be like the teacher's.
+        self.activations: list[Any] = []
         self.student_with_features: Any = None
         self.teacher_with_features: Any = None
 
@@ -80,9 +83,10 @@ class RBCNModel(keras.Model):
             train with rectification alone.
         taps: Which feature maps are compared: `"convolution"` pairs the batch
             normalisation behind every rectified convolution of the student with the
-            teacher's layer of the same name; `"stage"` keeps the last of those with
-            one shape; or a sequence of layer names, or of pairs
-            `(student's layer, teacher's layer)`. `[]` taps nothing.
+            teacher's layer of the same name, or with the output of its convolution of
+            the same name; `"stage"` keeps the last of those with one shape; or a
+            sequence of layer names, or of pairs `(student's layer, teacher's layer)`.
+            `[]` taps nothing.
         discriminators: What builds the discriminator of a tap: a function from a
             feature map's shape (without the batch) to a Keras model that returns raw
             scores, or one ready model for each tap.
@@ -354,7 +358,9 @@ class RBCNModel(keras.Model):
 
     def _run_student(self, x: Any) -> tuple[Any, list[Any]]:
         if self._uses_features:
-            return self._hidden.student_with_features(x, training=True)
+            outputs, features = self._hidden.student_with_features(x, training=True)
+            pairs = zip(features, self._hidden.activations, strict=True)
+            return outputs, [act(x) if act else x for x, act in pairs]
         return self.student(x, training=True), []
 
     def _update_discriminators(self, objective: Objective, tape: Any) -> None:
@@ -469,6 +475,9 @@ class RBCNModel(keras.Model):
         self._hidden.teacher_with_features = with_features(
             teacher, [tap.teacher for tap in resolved]
         )
+        self._hidden.activations = [
+            missing_activation(tap, self.student, teacher) for tap in resolved
+        ]
         return resolved
 
     def _make_discriminators(self, discriminators: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_rbcn._backend import keras
+from keras_rbcn.conversion.graph import own_activation
 from keras_rbcn.layers import RectifiedConv2D
 
 AUTOMATIC_TAPS = ("convolution", "stage")
@@ -14,6 +15,10 @@ AUTOMATIC_TAPS = ("convolution", "stage")
 
 class Tap(NamedTuple):
     """A pair of layers whose outputs mean the same in student and teacher.
+
+    Where the teacher's layer is a convolution with an activation of its own, and the
+    student's is a convolution or normalisation without, the student's feature map is
+    compared behind the same activation.
 
     Args:
         student: Name of the student's layer.
@@ -112,6 +117,16 @@ def with_features(model: Any, layer_names: Sequence[str]) -> Any:
     return keras.Model(model.input, (model.output, features))
 
 
+def missing_activation(tap: Tap, student: Any, teacher: Any) -> Any:
+    """The activation that only the teacher's layer of a tap applies, or None."""
+    layer = student.get_layer(tap.student)
+    activation = getattr(layer, "activation", keras.activations.linear)
+    bare = isinstance(layer, keras.layers.BatchNormalization | RectifiedConv2D)
+    if not bare or activation is not keras.activations.linear:
+        return None
+    return own_activation(teacher.get_layer(tap.teacher))
+
+
 def rectified_layers(model: Any) -> list[RectifiedConv2D]:
     """All rectified convolutions of a model, nested ones too, each once."""
     return [part for part in model.submodules if isinstance(part, RectifiedConv2D)]
@@ -140,18 +155,19 @@ def _automatic_taps(student: Any, teacher: Any, taps: str) -> list[Tap]:
             f"Expected `taps` to be one of {AUTOMATIC_TAPS} or a sequence of layer "
             f"names or pairs, received: taps={taps!r}. Write one layer as [{taps!r}]."
         )
-    names = [
-        _normalized_output(student, layer).name
-        for layer in student.layers
-        if isinstance(layer, RectifiedConv2D)
-    ]
-    known = {layer.name for layer in teacher.layers}
-    unpaired = [name for name in names if name not in known]
-    if not names or unpaired:
+    pairs = {}
+    # A layer that is called twice has no one feature map.
+    for layer in student.layers:
+        if isinstance(layer, RectifiedConv2D) and len(layer.inbound_nodes) == 1:
+            ours = _normalized_output(student, layer)
+            pairs[ours] = _counterpart(ours, layer, teacher)
+    unpaired = [layer.name for layer, found in pairs.items() if found is None]
+    if not pairs or unpaired:
         found = (
             f"the teacher '{teacher.name}' has no layers named {unpaired}"
             if unpaired
-            else f"the student '{student.name}' has no RectifiedConv2D at its top level"
+            else f"the student '{student.name}' has no RectifiedConv2D at its top "
+            "level that is called once"
         )
         raise ValueError(
             "Expected to pair the taps by name: the batch normalisation behind each "
@@ -159,8 +175,21 @@ def _automatic_taps(student: Any, teacher: Any, taps: str) -> list[Tap]:
             f"name, but {found}. Pass `taps=[(student_layer, teacher_layer), ...]`, or "
             "`taps=[]` to train without feature discriminators."
         )
-    pairs = [Tap(name, name) for name in names]
-    return pairs if taps == "convolution" else _last_of_each_stage(student, pairs)
+    resolved = [Tap(ours.name, found.name) for ours, found in pairs.items()]
+    return resolved if taps == "convolution" else _last_of_each_stage(student, resolved)
+
+
+def _counterpart(normalized: Any, convolution: Any, teacher: Any) -> Any:
+    """The teacher's layer of the same name, or what follows its convolution of it.
+
+    The student may have a batch normalisation that the teacher has not.
+    """
+    layers = {layer.name: layer for layer in teacher.layers}
+    if normalized.name in layers:
+        return layers[normalized.name]
+    if convolution.name in layers:
+        return _normalized_output(teacher, layers[convolution.name])
+    return None
 
 
 def _normalized_output(model: Any, layer: Any) -> Any:

@@ -7,15 +7,16 @@ from random_networks import randomize
 from keras_rbcn._backend import keras
 from keras_rbcn._samples import input_signature
 from keras_rbcn.export.converter import convert
+from keras_rbcn.export.matching import Matching, match
 from keras_rbcn.export.verification import compare
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
 from keras_rbcn.tflite import TFLiteModel
 
 
-def residual_network(depth, zero_padded=None):
+def deep_network(depth, zero_padded=None):
     """A deep network, in which hardly a sample is free of signs within rounding."""
     inputs = keras.Input((24, 24, 3))
-    x = keras.layers.Conv2D(48, 3, padding="same")(inputs)
+    x = keras.layers.Conv2D(48, 3, padding="same", name="first")(inputs)
     x = keras.layers.BatchNormalization()(x)
     for number in range(depth):
         y = RectifiedConv2D(
@@ -31,7 +32,7 @@ def residual_network(depth, zero_padded=None):
 def deep():
     """A deep student, its file, and data."""
     depth = 12
-    model = residual_network(depth)
+    model = deep_network(depth)
     randomize(model, seed=0)
     images = np.random.default_rng(0).normal(size=(12, 24, 24, 3)).astype("float32")
     for layer in model.layers:
@@ -39,29 +40,52 @@ def deep():
             layer.momentum = 0.3
     for _ in range(5):  # Statistics that fit the data, as after training.
         model(images, training=True)
+    file = TFLiteModel(convert(model, input_signature(model)).content)
+    return depth, model, file, images
+
+
+def compared(model, file, images):
     signature = input_signature(model)
-    file = TFLiteModel(convert(model, signature).content)
-    return depth, model, signature, file, images
+    matching = match(file.graph, convert(model, signature).calls)
+    return compare(model, signature, file, [images], "verify_data", matching)
 
 
 def test_a_right_file_of_a_deep_network_passes(deep):
-    _, model, signature, file, images = deep
-    agreement = compare(model, signature, file, [images], "verify_data")
+    _, model, file, images = deep
+    agreement = compared(model, file, images)
     assert agreement.undecided > 0.5
+    assert agreement.passed
+
+
+def test_a_right_file_passes_though_flips_have_moved_most_outputs(deep):
+    depth, model, file, images = deep
+    other = deep_network(depth)
+    other.set_weights(model.get_weights())
+    # More than rounding does, so that more signs flip.
+    kernel = other.get_layer("first").kernel
+    noise = np.random.default_rng(0).normal(size=kernel.shape)
+    kernel.assign(kernel * (1 + 5e-5 * noise))
+    agreement = compared(other, file, images)
+    assert agreement.beyond_rounding > 0.3
+    assert agreement.beyond_rounding_with_file_signs == 0.0
+    assert agreement.contradicting_signs == 0.0
     assert agreement.passed
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
 def test_one_wrong_padding_value_in_a_deep_network_is_found(deep, place):
-    depth, model, _, file, images = deep
+    depth, model, file, images = deep
     index = {"first": 0, "middle": depth // 2, "last": depth - 1}[place]
     # The student changes and not the file: the difference is the same.
-    other = residual_network(depth, zero_padded=index)
+    other = deep_network(depth, zero_padded=index)
     other.set_weights(model.get_weights())
-    agreement = compare(other, input_signature(other), file, [images], "verify_data")
+    agreement = compared(other, file, images)
     assert agreement.undecided > 0.5
     assert agreement.beyond_rounding == 1.0
     assert not agreement.passed
+    # The next 1-bit convolution sees other signs; behind the last there is none.
+    assert agreement.contradicting_signs == (0.0 if place == "last" else 1.0)
+    assert agreement.beyond_rounding_with_file_signs == 1.0
 
 
 class FakeFile:
@@ -72,6 +96,13 @@ class FakeFile:
 
     def predict(self, x):
         return self.outputs
+
+
+def answered(model, outputs, images):
+    """The comparison with a file of which no operator is known."""
+    file, nothing = FakeFile(outputs), Matching(None, {}, [])
+    signature = input_signature(model)
+    return compare(model, signature, file, [images], "verify_data", nothing)
 
 
 @pytest.fixture
@@ -94,9 +125,7 @@ def test_decided_samples_must_agree_to_rounding(decided, wrong, relative, passed
     model, images, expected = decided
     outputs = expected.copy()
     outputs[:wrong, 0] += relative * np.abs(expected).max()
-    agreement = compare(
-        model, input_signature(model), FakeFile(outputs), [images], "verify_data"
-    )
+    agreement = answered(model, outputs, images)
     assert agreement.undecided == 0.0
     assert agreement.passed is passed
     assert agreement.beyond_rounding == (0.0 if relative < 1e-4 else wrong / 16)
@@ -109,21 +138,13 @@ def test_class_agreement_is_the_share_of_equal_largest_outputs(decided):
     model, images, expected = decided
     outputs = expected.copy()
     outputs[:4] = -outputs[:4]
-    agreement = compare(
-        model, input_signature(model), FakeFile(outputs), [images], "verify_data"
-    )
+    agreement = answered(model, outputs, images)
     assert agreement.class_agreement == 0.75
 
 
 def test_outputs_that_are_not_numbers_do_not_agree(decided):
     model, images, expected = decided
-    agreement = compare(
-        model,
-        input_signature(model),
-        FakeFile(np.full_like(expected, np.nan)),
-        [images],
-        "verify_data",
-    )
+    agreement = answered(model, np.full_like(expected, np.nan), images)
     assert not agreement.passed
 
 
@@ -132,7 +153,5 @@ def test_values_within_rounding_of_zero_make_a_sample_undecided(decided):
     images = images.copy()
     images[3, 0, 0, 0] = 1e-7
     images[5, 0, 0, 0] = 0.0  # Exactly zero is +1 on both sides.
-    agreement = compare(
-        model, input_signature(model), FakeFile(expected), [images], "verify_data"
-    )
+    agreement = answered(model, expected, images)
     assert agreement.undecided == 1 / 16

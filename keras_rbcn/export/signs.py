@@ -1,0 +1,137 @@
+"""The student run on the signs that its file computed.
+
+One sign that rounding decides otherwise moves all that follows, and in a deep network
+hardly an output is left where it was. To compare beyond it, the inputs of each 1-bit
+convolution are read from the file, and the student goes on from them instead of from
+its own: then the two differ by rounding alone, however deep the network is. Wherever
+the student would have taken another sign, its own input must be close to zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_rbcn._backend import tf
+from keras_rbcn._samples import Signature
+from keras_rbcn.export.matching import Matching
+from keras_rbcn.layers.binary_inputs import (
+    binary_layers,
+    watched,
+    without_cached_functions,
+)
+from keras_rbcn.tflite import TFLiteModel
+
+# How far from zero, as a share of the layer's largest input, rounding may have moved
+# an input whose sign is another one in the file.
+NEAR_ZERO = 1e-4
+# Samples that are run at a time: their signs are all kept.
+_BATCH = 8
+
+
+@dataclass
+class SignedRun:
+    """What came of the student on the file's signs.
+
+    Attributes:
+        outputs: The student's outputs, one array for each.
+        contradicting: Which samples have a sign that rounding does not explain.
+        undecided: Which samples have an input close to zero in a layer whose signs
+            could not be taken from the file.
+    """
+
+    outputs: list[np.ndarray]
+    contradicting: np.ndarray
+    undecided: np.ndarray
+
+
+def run_on_signs_of_file(
+    model: Any,
+    signature: Signature,
+    file: TFLiteModel,
+    matching: Matching,
+    arrays: list[Any],
+    close_to_zero: Any,
+) -> SignedRun:
+    """Runs the student on samples, with the signs that the file computed for them.
+
+    Args:
+        model: The student.
+        signature: Its inputs.
+        file: The file.
+        matching: Which operator of the file is which layer.
+        arrays: The samples, one array per input.
+        close_to_zero: From a layer's inputs to those whose sign rounding may decide.
+    """
+    operators = _operators(matching)
+    runs = []
+    for start in range(0, len(arrays[0]), _BATCH):
+        part = [array[start : start + _BATCH] for array in arrays]
+        tensors = [
+            file.graph.operators[index].inputs[0] for index in operators.values()
+        ]
+        bits = file.predict_tensors(part if len(part) > 1 else part[0], tensors)
+        signs = {
+            layer: _negative(words, file.graph.operators[index].options["channels_in"])
+            for (layer, index), words in zip(operators.items(), bits, strict=True)
+        }
+        runs.append(_run_on(model, signature, part, signs, close_to_zero))
+    return SignedRun(
+        [np.concatenate(p) for p in zip(*(run.outputs for run in runs), strict=True)],
+        np.concatenate([run.contradicting for run in runs]),
+        np.concatenate([run.undecided for run in runs]),
+    )
+
+
+def _operators(matching: Matching) -> dict[Any, int]:
+    """The operator of each layer that is called once."""
+    counts = Counter(call.layer for call in matching.found.values())
+    return {
+        call.layer: index
+        for index, call in matching.found.items()
+        if counts[call.layer] == 1
+    }
+
+
+def _negative(words: np.ndarray, channels: int) -> np.ndarray:
+    """Where packed inputs are -1."""
+    packed = words.astype("<i4").view(np.uint8)
+    bits = np.unpackbits(packed, axis=-1, bitorder="little")
+    return bits[..., :channels].astype(bool)
+
+
+def _run_on(
+    model: Any,
+    signature: Signature,
+    arrays: list[Any],
+    signs: dict[Any, np.ndarray],
+    close_to_zero: Any,
+) -> SignedRun:
+    count = len(arrays[0])
+    contradicting, undecided = np.zeros(count, bool), np.zeros(count, bool)
+
+    def replace(layer: Any, inputs: Any) -> Any:
+        if layer not in signs:
+            _mark(undecided, close_to_zero(inputs).numpy())
+            return inputs
+        negative = signs[layer]
+        size = tf.abs(inputs)
+        far = (size > NEAR_ZERO * tf.reduce_max(size)).numpy()
+        _mark(contradicting, far & (negative != (inputs < 0).numpy()))
+        return tf.where(negative, -1.0, 1.0)
+
+    tensors = [tf.convert_to_tensor(array) for array in arrays]
+    with without_cached_functions(), watched(binary_layers(model), replace):
+        outputs = [output.numpy() for output in signature.call(model, tensors)]
+    return SignedRun(outputs, contradicting, undecided)
+
+
+def _mark(samples: np.ndarray, found: np.ndarray) -> None:
+    """Marks the samples in which something was found."""
+    flags = found.reshape(len(found), -1).any(1)
+    # A layer that is called on something else than samples (patches, time steps): any
+    # of them may belong to any sample.
+    samples |= flags if len(flags) == len(samples) else flags.any()
