@@ -31,9 +31,12 @@ setup(
         "flatbuffers>=24.3",
         "matplotlib>=3.8",
         "packaging>=23",
+        "pyyaml>=6",
         "rich>=13",
         "scikit-learn>=1.4",
-        "typer>=0.15",
+        "tomli>=2; python_version < '3.11'",
+        # The first version whose options take their choices from a Literal.
+        "typer>=0.19",
     ],
     extras_require={
         "test": [
@@ -46,7 +49,7 @@ setup(
             # For Keras' own callback; TensorFlow no longer brings it.
             "tensorboard>=2.18",
         ],
-        "lint": ["mypy>=1.10", "ruff>=0.9"],
+        "lint": ["mypy>=1.10", "ruff>=0.9", "types-pyyaml>=6"],
         "lock": ["uv>=0.5"],
     },
     entry_points={"console_scripts": ["keras-rbcn=keras_rbcn.cli:main"]},

@@ -1,18 +1,19 @@
 """What a layer's weights count for, in the literature's convention.
 
-A binary weight takes 1 bit and a real one 32. The moving statistics of a batch
-normalisation are not counted, as in the parameter counts that papers give: on the
+A binary weight takes 1 bit, an int8 one 8 and a real one 32. The moving statistics of a
+batch normalisation are not counted, as in the parameter counts that papers give: on the
 device they are folded into the convolution in front.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from keras_rbcn._backend import keras
-
+INT8_BITS = 8
 REAL_BITS = 32
+_STATISTICS = ("mean", "variance")
 
 
 class ParameterCount(NamedTuple):
@@ -23,21 +24,23 @@ class ParameterCount(NamedTuple):
         real: Those of 32 bits.
         scale: Those of the real ones that scale a binary kernel, which the layer would
             not have in full precision.
+        int8: Those of 8 bits.
     """
 
     binary: int
     real: int
     scale: int = 0
+    int8: int = 0
 
     @property
     def total(self) -> int:
         """How many there are."""
-        return self.binary + self.real
+        return self.binary + self.int8 + self.real
 
     @property
     def bits(self) -> int:
         """What they take."""
-        return self.binary + REAL_BITS * self.real
+        return self.binary + INT8_BITS * self.int8 + REAL_BITS * self.real
 
     @property
     def full_precision_bits(self) -> int:
@@ -48,16 +51,34 @@ class ParameterCount(NamedTuple):
         return ParameterCount(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def count_parameters(layer: Any) -> ParameterCount:
-    """Counts the parameters of a built layer that is no model."""
+def count_parameters(
+    layer: Any, counted: set[int] | None = None, int8: Collection[int] = ()
+) -> ParameterCount:
+    """Counts the parameters of a built layer that is no model.
+
+    Args:
+        layer: The layer.
+        counted: Ids of weights that were counted before and are left out here, such
+            as those that layers share; the layer's own are added.
+        int8: Ids of weights that are rounded to 8 bits.
+
+    Returns:
+        The numbers.
+    """
+    counted = set() if counted is None else counted
     binary = {id(weight) for weight in _binary_weights(layer)}
     scale = getattr(layer, "scale", None)  # A number or a flag in other layers.
     count = ParameterCount(0, 0)
     for weight in layer.weights:
+        if id(weight) in counted or not hasattr(weight, "shape"):
+            continue  # Look-up tables have no shape.
+        counted.add(id(weight))
         size = math.prod(weight.shape)
         if id(weight) in binary:
             count += ParameterCount(size, 0)
-        elif not _is_statistic(layer, weight):
+        elif id(weight) in int8 or weight.dtype.name in ("int8", "uint8"):
+            count += ParameterCount(0, 0, int8=size)
+        elif _is_parameter(layer, weight):
             count += ParameterCount(0, size, size if weight is scale else 0)
     return count
 
@@ -73,7 +94,9 @@ def _binary_weights(layer: Any) -> list[Any]:
     return found
 
 
-def _is_statistic(layer: Any, weight: Any) -> bool:
-    if not isinstance(layer, keras.layers.BatchNormalization):
-        return False
-    return weight is layer.moving_mean or weight is layer.moving_variance
+def _is_parameter(layer: Any, weight: Any) -> bool:
+    if not weight.dtype.is_floating:
+        return False  # A counter, or the state of a random generator.
+    # By name, since Keras has several batch normalisations.
+    statistics = (getattr(layer, f"moving_{name}", None) for name in _STATISTICS)
+    return not any(weight is statistic for statistic in statistics)

@@ -17,6 +17,7 @@ ROAD = [
     "_backend",
     "_counting",
     "_files",
+    "_report",
     "_samples",
     "losses",
     "layers",

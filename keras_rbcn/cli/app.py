@@ -12,6 +12,9 @@ from typer.core import TyperGroup
 
 from keras_rbcn.cli import commands
 from keras_rbcn.cli.errors import UserError, one_line
+from keras_rbcn.cli.train import RunSettings, options, run_training
+from keras_rbcn.cli.train.settings import DEFAULT_STYLE
+from keras_rbcn.training.settings import TrainingSettings
 
 INTERRUPTED = 130
 
@@ -80,7 +83,8 @@ def _root(
 ) -> None:
     if context.invoked_subcommand is None:
         raise UserError(
-            "expected a command: demo, export or predict (see keras-rbcn --help)"
+            "expected a command: demo, profile, binarize, train, export or predict "
+            "(see keras-rbcn --help)"
         )
 
 
@@ -105,6 +109,130 @@ def demo(
     about two minutes on two cores.
     """
     commands.demo(output, epochs, seed)
+
+
+@app.command()
+def profile(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A saved model, .keras, or an exported one, .tflite.",
+        ),
+    ],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="What to compare with, such as the full-precision teacher.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Where to write it as JSON as well."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Where to write the layers as CSV."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Where to draw a bar for each layer."),
+    ] = None,
+) -> None:
+    """Count a model's parameters, memory and operations, layer by layer."""
+    commands.profile(model, reference, json, csv, plot)
+
+
+@app.command()
+def binarize(
+    teacher: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TEACHER.keras", help="A saved full-precision model, best trained."
+        ),
+    ],
+    student: Annotated[
+        Path, typer.Argument(metavar="STUDENT.keras", help="The file to write.")
+    ],
+    style: Annotated[
+        options.StyleName,
+        typer.Option(
+            help="Of the blocks: with shortcuts around 1-bit convolutions, with "
+            "learnable activations as well, or as they are."
+        ),
+    ] = DEFAULT_STYLE,
+    binary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Name of a layer to make 1-bit although it would stay real. May be "
+            "given several times.",
+        ),
+    ] = None,
+    real: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Name of a layer to keep real. May be given several times.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Where to write the report as well."),
+    ] = None,
+) -> None:
+    """Make a 1-bit student of a full-precision model, and tell what became of it.
+
+    The student starts from the teacher's weights, and is still to be trained.
+    """
+    commands.binarize(teacher, student, style, binary or (), real or (), report)
+
+
+@app.command()
+def train(
+    *,
+    teacher: options.Teacher = None,
+    student: options.Student = None,
+    style: options.Style = None,
+    data: options.Data,
+    rescale: options.Rescale = None,
+    validation_fraction: options.ValidationFraction = None,
+    epochs: options.Epochs = 20,
+    batch_size: options.BatchSize = 64,
+    optimizer: options.Optimizer = "adam",
+    learning_rate: options.LearningRate = 1e-3,
+    schedule: options.Schedule = "cosine",
+    kernel_weight: options.KernelWeight = TrainingSettings.kernel_weight,
+    adversarial_weight: options.AdversarialWeight = TrainingSettings.adversarial_weight,
+    distillation: options.Distillation = TrainingSettings.distillation,
+    temperature: options.Temperature = TrainingSettings.temperature,
+    attention_weight: options.AttentionWeight = TrainingSettings.attention_weight,
+    adversarial_loss: options.AdversarialLoss = "least_squares",
+    kernel_loss_gradient: options.KernelLossGradient = "straight_through",
+    discriminator_accuracy_limit: options.DiscriminatorAccuracyLimit = (
+        TrainingSettings.discriminator_accuracy_limit
+    ),
+    taps: options.Taps = "convolution",
+    output: options.Output,
+    overwrite: options.Overwrite = False,
+    seed: options.Seed = 0,
+    deterministic: options.Deterministic = True,
+    config: options.Config = None,
+) -> None:
+    """Train a 1-bit student, with the help of its full-precision teacher.
+
+    Leaves these files in the folder; until all are there, in unfinished within it:
+    student.keras - the student after the last epoch;
+    history.csv - losses and accuracies, a line for each epoch;
+    config.yaml - the settings, to repeat the training with --config;
+    binarization.json - what became of each layer, if the student was made of the
+    teacher;
+    summary.json - how it ended.
+    """
+    settings = dict(locals())  # All options, by their names.
+    del settings["config"]  # It has become the defaults of the others.
+    run_training(RunSettings(**settings))
 
 
 @app.command()

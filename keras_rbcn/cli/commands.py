@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import warnings
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from keras_rbcn._backend import keras, tf
-from keras_rbcn.cli.errors import UserError, one_line, user_errors
+from keras_rbcn import conversion, profiling
+from keras_rbcn._backend import tf
+from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
 from keras_rbcn.cli.files import (
     check_input,
     check_output,
+    check_output_folder,
+    create_folder,
     read_inputs,
     write_arrays,
+    write_text,
     written_beside,
 )
+from keras_rbcn.cli.models import check_keras_file, load_model, save_model
 from keras_rbcn.export import ExportError, export_tflite
 from keras_rbcn.tflite import TFLiteModel
 
@@ -31,17 +34,11 @@ _SHOWN = 20
 
 def demo(output: Path, epochs: int, seed: int) -> None:
     """See `keras_rbcn.cli.app.demo`."""
-    if output.exists() and not output.is_dir():
-        raise UserError(f"expected a folder for the results, but '{output}' is a file.")
+    check_output_folder(output)
     # Here, since matplotlib and scikit-learn take their time to start.
     from keras_rbcn.cli.demo import result_table, run_demo
 
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot create the folder '{output}': {error.strerror}."
-        ) from error
+    create_folder(output)
     check_output(output / "results.json")
     # For the whole process, and not to be undone: not for the library to decide.
     tf.config.experimental.enable_op_determinism()
@@ -58,32 +55,85 @@ def export(
     student: Path, out: Path, verify_data: Path | None, report: Path | None
 ) -> None:
     """See `keras_rbcn.cli.app.export`."""
-    _check_keras_file(student)
+    check_keras_file(student)
     inputs = (student, verify_data)
     check_output(out, *inputs, suffix=".tflite")
     if report is not None:
         check_output(report, out, *inputs)
     if verify_data is not None:
         check_input(verify_data)
-    model = _load_model(student)
+    model = load_model(student)
     data = None
     if verify_data is not None:
         data = read_inputs(verify_data, _input_names(model))
     try:
-        with user_errors(), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.filterwarnings("always", category=UserWarning)
+        with user_errors(), warning_lines():
             result = export_tflite(model, out, verify_data=data)
     except ExportError as error:
         layers = [f"layer: {name}" for name in error.layers]
         raise UserError(str(error), layers, exit_code=1) from error
-    for warning in caught:
-        typer.echo(f"warning: {one_line(warning.message)}", err=True)
     if report is not None:
         with written_beside(report) as beside:
             result.to_json(beside)
     Console().print(result)
     typer.echo(f"Wrote {out}")
+
+
+def profile(
+    model: Path,
+    reference: Path | None,
+    json_file: Path | None,
+    csv_file: Path | None,
+    plot_file: Path | None,
+) -> None:
+    """See `keras_rbcn.cli.app.profile`."""
+    inputs = [path for path in (model, reference) if path is not None]
+    for path in inputs:
+        check_input(path)
+        if path.suffix == ".keras":
+            check_keras_file(path)
+    outputs: list[Path] = []
+    for output, suffix in ((json_file, ""), (csv_file, ""), (plot_file, ".png")):
+        if output is not None:
+            check_output(output, *inputs, *outputs, suffix=suffix)
+            outputs.append(output)
+    with user_errors(), warning_lines():
+        result = profiling.profile(*inputs)
+    Console().print(result)
+    for output, write in (
+        (json_file, result.to_json),
+        (csv_file, result.to_csv),
+        (plot_file, result.plot),
+    ):
+        if output is not None:
+            with written_beside(output) as beside:
+                write(beside)
+            typer.echo(f"Wrote {output}")
+
+
+def binarize(
+    teacher: Path,
+    student: Path,
+    style: str,
+    binary: Sequence[str],
+    real: Sequence[str],
+    report: Path | None,
+) -> None:
+    """See `keras_rbcn.cli.app.binarize`."""
+    check_keras_file(teacher)
+    check_output(student, teacher, suffix=".keras")
+    if report is not None:
+        check_output(report, teacher, student)
+    model = load_model(teacher)
+    with user_errors(), warning_lines():
+        made, changes = conversion.binarize(
+            model, style, list(binary), list(real), return_report=True
+        )
+    save_model(made, student)
+    if report is not None:
+        write_text(report, changes.to_json() + "\n")
+    Console().print(changes)
+    typer.echo(f"Wrote {student}")
 
 
 def predict(file: Path, images: Path, output: Path | None) -> None:
@@ -107,34 +157,6 @@ def _say(line: str) -> None:
     typer.echo(line)
     # Python holds lines back if the output is a pipe.
     typer.get_text_stream("stdout").flush()
-
-
-def _check_keras_file(path: Path) -> None:
-    """Checks that the file is a .keras file of Keras 2."""
-    check_input(path)
-    kind = f"expected '{path}' to be a model saved by model.save('NAME.keras')"
-    if path.suffix != ".keras":
-        raise UserError(f"{kind}; its name does not end in .keras.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{kind}; it is damaged or something else.") from error
-    if not str(version).startswith("2."):
-        raise UserError(
-            f"{kind} under Keras 2 (tf_keras); it is of Keras {version}, and such a "
-            "file does not load in Keras 2. Build the model again with tf_keras, and "
-            "load its weights into it."
-        )
-
-
-def _load_model(path: Path) -> Any:
-    try:
-        model = keras.models.load_model(path, compile=False)
-    # Whatever a class in the file raises when it is built.
-    except Exception as error:
-        raise UserError(f"cannot load the model in '{path}': {error}") from error
-    return getattr(model, "student", model)
 
 
 def _input_names(model: Any) -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
+
+import typer
 
 
 class UserError(Exception):
@@ -29,3 +32,19 @@ def user_errors() -> Iterator[None]:
         yield
     except (ValueError, TypeError, OSError) as error:
         raise UserError(str(error)) from error
+
+
+@contextlib.contextmanager
+def warning_lines() -> Iterator[None]:
+    """Prints what the library warned of within it, a line each, if it succeeds."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning)
+        yield
+    for warning in caught:
+        warn(warning.message)
+
+
+def warn(message: object) -> None:
+    """Prints a warning, in one line on the standard error stream."""
+    typer.echo(f"warning: {one_line(message)}", err=True)

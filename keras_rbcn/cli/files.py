@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._files import replacing
-from keras_rbcn.cli.errors import UserError
+from keras_rbcn.cli.errors import UserError, user_errors
+from keras_rbcn.datasets.npz import array_names, read_arrays
 
 
 def check_input(path: Path) -> None:
@@ -44,6 +44,7 @@ def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
         UserError: If the path is a folder, its folder is missing or closed, its name
             ends otherwise, or it is one of the other files.
     """
+    _check_encoding(path)
     if path.is_dir():
         raise UserError(f"cannot write '{path}': it is a folder, name a file.")
     if not path.parent.is_dir():
@@ -57,6 +58,52 @@ def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
             raise UserError(f"'{path}' is named twice: give the outputs other names.")
     if not path.name.endswith(suffix):
         raise UserError(f"cannot write '{path}': its name does not end in {suffix}.")
+
+
+def check_output_folder(path: Path) -> None:
+    """Checks, before any work is done, that files can be written to the folder.
+
+    Args:
+        path: The folder, which may be missing still.
+
+    Raises:
+        UserError: If it is a file, or is closed to writing or cannot be created.
+    """
+    _check_encoding(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"expected a folder for the results, but '{path}' is a file.")
+    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        raise UserError(f"cannot create the folder '{path}': '{nearest}' is a file.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(
+            f"cannot write to the folder '{path}': '{nearest}' is closed to writing."
+        )
+
+
+def _check_encoding(path: Path) -> None:
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(
+            f"cannot write '{path}': TensorFlow takes only names in UTF-8."
+        ) from None
+
+
+def create_folder(path: Path) -> None:
+    """Creates the folder, and those that it lies in, if they are missing."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the folder '{path}': {error.strerror}.") from (
+            error
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file."""
+    with written_beside(path) as beside:
+        beside.write_text(text, "utf-8")
 
 
 @contextlib.contextmanager
@@ -95,23 +142,8 @@ def read_inputs(path: Path, names: Sequence[str]) -> Any:
         UserError: If the file is no such file, or holds none or several such arrays.
     """
     check_input(path)
-    if not zipfile.is_zipfile(path):
-        raise UserError(
-            f"expected an .npz file, but '{path}' is none: write it with "
-            "numpy.savez(path, x=images)."
-        )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            keys = _choose(path, file.files, names)
-            arrays = [_checked(path, key, file[key]) for key in keys]
-    except UserError:
-        raise
-    # Each of the formats inside (zip, deflate, npy) has errors of its own.
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        if "allow_pickle" in reason:
-            reason = "it holds pickled Python objects, which are not loaded for safety"
-        raise UserError(f"cannot read '{path}': {reason}.") from error
+    with user_errors():
+        arrays = read_arrays(path, _choose(path, array_names(path), names))
     return arrays[0] if len(arrays) == 1 else arrays
 
 
@@ -131,16 +163,3 @@ def _choose(path: Path, keys: Sequence[str], names: Sequence[str]) -> list[str]:
             return unnamed
         wanted = f"arrays named {list(names)}, or as many unnamed ones in this order"
     raise UserError(f"expected '{path}' to hold {wanted}; it holds {list(keys)}.")
-
-
-def _checked(path: Path, key: str, array: Any) -> Any:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        kind = getattr(array, "dtype", "no array")
-        raise UserError(
-            f"expected '{key}' in '{path}' to hold real numbers; its type is {kind}."
-        )
-    if array.ndim == 0 or array.size == 0:
-        raise UserError(
-            f"expected '{key}' in '{path}' to hold samples; its shape is {array.shape}."
-        )
-    return array

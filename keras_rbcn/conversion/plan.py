@@ -7,6 +7,8 @@ Follows from which convolutions are 1-bit:
   ways to other layers, such as the classifier.
 - Zero padding in front of a 1-bit convolution that pads what `padding="same"` would is
   taken into the convolution, which saves the device an operator.
+- A max pooling between a 1-bit convolution and its batch normalisation comes behind the
+  normalisation, where the device pools signs. With positive factors the outputs stay.
 - A 1-bit convolution without a batch normalisation in front or behind gets one.
 - A bias in front of a batch normalisation is taken into it.
 - Behind a product with a gate, which alone changes no sign, a threshold is put.
@@ -16,6 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from keras_rbcn._backend import keras
 from keras_rbcn.conversion.graph import Call, Graph, Value
@@ -42,6 +46,7 @@ class Plan:
         bypassed: The ways on which an activation is left out: the activation's output
             and the call that reads it.
         folded: Zero paddings that their convolutions take over.
+        swapped: Max poolings and batch normalisations that change places, both ways.
         normalizations: 1-bit convolutions that get a batch normalisation.
         absorbed: The batch normalisation behind a 1-bit convolution that takes over
             its bias.
@@ -52,6 +57,7 @@ class Plan:
     choices: dict[Any, Choice]
     bypassed: set[Edge] = field(default_factory=set)
     folded: set[Call] = field(default_factory=set)
+    swapped: dict[Call, Call] = field(default_factory=dict)
     normalizations: set[Any] = field(default_factory=set)
     absorbed: dict[Any, Any] = field(default_factory=dict)
     gated: set[Call] = field(default_factory=set)
@@ -97,15 +103,17 @@ class Plan:
         if call.layer in self.normalizations:
             return value
         norm = self.following_norm(value)
-        return value if norm is None else norm.output
+        if norm is None:
+            return value
+        # Where both have changed places, the normalisation stands in the pooling's.
+        return self.swapped.get(norm, norm).output
 
     def following_norm(self, value: Value) -> Call | None:
         """The batch normalisation that alone reads a value, activations left out."""
         while len(value.consumers) == 1 and not value.is_output:
             (following,) = value.consumers
-            if following.node is not None and isinstance(
-                following.layer, keras.layers.BatchNormalization
-            ):
+            following = self.swapped.get(following, following)
+            if _is_norm(following):
                 return following
             if not is_activation(following) or not any(
                 (following.output, reader) in self.bypassed
@@ -123,7 +131,8 @@ def make_plan(graph: Graph, choices: dict[Any, Choice]) -> Plan:
     for call in readers:
         _bypass_before(call.inputs[0], call, plan)
     _bypass_to_merges(plan)
-    _bypass_before_normalizations(plan)
+    for call in plan.binary_calls():
+        _join_normalization(call, plan)
     plan.folded = {pad for call in readers if (pad := _foldable_padding(call, plan))}
     plan.gated = {call for call in readers if _is_gated(call, plan)}
     _plan_normalizations(plan)
@@ -157,16 +166,47 @@ def _bypass_to_merges(plan: Plan) -> None:
                 plan.bypassed.add((value, reader))
 
 
-def _bypass_before_normalizations(plan: Plan) -> None:
-    """Leaves out what stands between a 1-bit convolution and its normalisation.
+def _join_normalization(call: Call, plan: Plan) -> None:
+    """Brings a 1-bit convolution and its batch normalisation together.
 
-    The converter fuses convolution and batch normalisation only where they touch.
+    The converter fuses the two only where they touch: activations between them are left
+    out, and a max pooling comes behind.
     """
-    for call in plan.graph.calls:
-        if is_activation(call) and plan.is_binary(call.inputs[0].producer):
-            for reader in call.output.consumers:
-                if isinstance(reader.layer, keras.layers.BatchNormalization):
-                    plan.bypassed.add((call.output, reader))
+    value, pool = call.output, None
+    edges: set[Edge] = set()
+    while len(value.consumers) == 1 and not value.is_output:
+        (reader,) = value.consumers
+        if value.producer is not None and is_activation(value.producer):
+            edges.add((value, reader))
+        if _is_norm(reader):
+            if pool is None or _commute(pool, reader, plan):
+                plan.bypassed |= edges
+                plan.swapped |= {pool: reader, reader: pool} if pool else {}
+            return
+        if type(reader.layer) is keras.layers.MaxPooling2D and pool is None:
+            pool = reader
+        elif not is_activation(reader):
+            return
+        value = reader.output
+
+
+def _commute(pool: Call, norm: Call, plan: Plan) -> bool:
+    """Whether the largest value stays the largest behind the normalisation."""
+    layer = norm.layer
+    increasing = not layer.scale or bool(np.all(layer.gamma.numpy() > 0))
+    return (
+        increasing
+        and layer.axis == [3]
+        and plan.is_called_once(pool)
+        and plan.is_called_once(norm)
+        and norm.inputs[0] is pool.output
+    )
+
+
+def _is_norm(call: Call) -> bool:
+    return call.node is not None and isinstance(
+        call.layer, keras.layers.BatchNormalization
+    )
 
 
 def _foldable_padding(call: Call, plan: Plan) -> Call | None:
@@ -226,9 +266,7 @@ def _plan_normalizations(plan: Plan) -> None:
 
 def _has_normalized_input(call: Call, plan: Plan) -> bool:
     maker = _maker(call, plan)
-    return maker is not None and isinstance(
-        maker.layer, keras.layers.BatchNormalization
-    )
+    return maker is not None and _is_norm(maker)
 
 
 def _is_gated(call: Call, plan: Plan) -> bool:

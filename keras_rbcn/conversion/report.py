@@ -193,6 +193,8 @@ def _reason(item: Made, plan: Plan) -> str:
         biased = [la for la, norm in plan.absorbed.items() if norm is item.source]
         if any(layer.use_bias for layer in biased):
             return "takes the convolution's bias"
+    if any(item.source is call.layer for call in plan.swapped):
+        return "pools behind the normalisation"
     if has_kernel(item.source):
         return plan.choices[item.source].reason
     if isinstance(item.source, keras.layers.Wrapper) or item.source.submodules:

@@ -184,8 +184,8 @@ def _better_real(layer: Any, graph: Graph) -> str:
             for other in graph.calls
         ):
             return "first convolution"
-    shapes = [call.inputs[0].shape[1:3] for call in calls]
-    if all(shape == (1, 1) for shape in shapes):
+    shapes = {tuple(call.inputs[0].shape[1:3]) for call in calls}
+    if shapes == {(1, 1)} and tuple(layer.kernel_size) == (1, 1):
         return "sees a map of 1x1, as a dense layer does"
     if all(is_shortcut(call, graph) for call in calls):
         return "1x1 shortcut convolution"

@@ -139,8 +139,11 @@ def _only_way(value: Value, reader: Call, plan: Plan) -> Value | None:
 
 
 def _can_add_own(call: Call, plan: Plan) -> bool:
-    if not plan.is_called_once(call) or plan.normalized(call).is_output:
+    normalized = plan.normalized(call)
+    if not plan.is_called_once(call) or normalized.is_output:
         return False
+    if normalized.producer in plan.swapped:
+        return False  # In the model the normalised map is a pooled one.
     if not plan.takes_signs(call):
         # The 1x1 convolution within a separable one, behind its depthwise part.
         layer = call.layer
@@ -148,5 +151,5 @@ def _can_add_own(call: Call, plan: Plan) -> bool:
         inner = channels and channels * layer.depth_multiplier
         return bool(inner == layer.filters)
     value, _ = plan.source(call)
-    shape = plan.normalized(call).shape
+    shape = call.output.shape
     return value.shape == shape and None not in shape[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -110,6 +111,10 @@ class StudentBuilder:
         if call in self._shortcuts.replaced:
             value = self._shortcuts.replaced[call]
             self._tensors[call.output] = self._operand(value, call)
+        elif call in self._plan.swapped:
+            other = self._plan.swapped[call].layer
+            layer = self._layer(other, "copy", partial(copy_layer, other))
+            self._tensors[call.output] = layer(self._operand(call.inputs[0], call))
         elif is_activation(call):
             self._build_activation(call)
         elif self._plan.is_binary(call):

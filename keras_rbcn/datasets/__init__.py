@@ -1,7 +1,17 @@
-"""Small real data sets, as NumPy arrays or as tf.data pipelines."""
+"""Small real data sets and readers of a user's own, as arrays or tf.data pipelines."""
 
 from keras_rbcn.datasets.idx import read_idx
+from keras_rbcn.datasets.image_folder import image_folder
 from keras_rbcn.datasets.loaders import digits, fashion_mnist
+from keras_rbcn.datasets.npz import npz_file
 from keras_rbcn.datasets.splits import Arrays, Splits
 
-__all__ = ["Arrays", "Splits", "digits", "fashion_mnist", "read_idx"]
+__all__ = [
+    "Arrays",
+    "Splits",
+    "digits",
+    "fashion_mnist",
+    "image_folder",
+    "npz_file",
+    "read_idx",
+]

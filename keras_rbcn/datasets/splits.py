@@ -9,12 +9,16 @@ from sklearn.model_selection import train_test_split
 
 from keras_rbcn._backend import tf
 
+# Of data that a user has, without a part for testing.
+DEFAULT_TEST_FRACTION = 0.2
+
 
 class Arrays(NamedTuple):
     """Images and labels in memory; unpacks as `x, y`.
 
     Args:
-        x: Images, float32 in [-1, 1], shape `(samples, height, width, channels)`.
+        x: Images, float32 of shape `(samples, height, width, channels)`, in [-1, 1]
+            if the library brings them.
         y: Class numbers, int32, shape `(samples,)`.
 
     Example:
@@ -45,10 +49,21 @@ class Splits(NamedTuple):
 
 
 def split(data: Arrays, test_fraction: float, seed: int) -> Splits:
-    """Splits at random so that each class keeps its share on both sides."""
-    x_train, x_test, y_train, y_test = train_test_split(
-        data.x, data.y, test_size=test_fraction, stratify=data.y, random_state=seed
-    )
+    """Splits at random so that each class keeps its share on both sides.
+
+    Raises:
+        ValueError: If a class has too few samples for that.
+    """
+    try:
+        x_train, x_test, y_train, y_test = train_test_split(
+            data.x, data.y, test_size=test_fraction, stratify=data.y, random_state=seed
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"Expected enough samples to split off {test_fraction:.4g} of each class "
+            f"for testing, received {len(data.y)} samples of {len(np.unique(data.y))} "
+            f"classes: {error}"
+        ) from error
     return Splits(Arrays(x_train, y_train), Arrays(x_test, y_test))
 
 
@@ -71,12 +86,12 @@ def as_pipelines(splits: Splits, batch_size: int, seed: int) -> Splits:
 
 def check_arguments(batch_size: Any, seed: Any, test_fraction: Any) -> None:
     """Raises if an argument that all data sets share is not what it must be."""
-    if batch_size is not None and (not _is_integer(batch_size) or batch_size < 1):
+    if batch_size is not None and (not is_integer(batch_size) or batch_size < 1):
         raise ValueError(
             "Expected `batch_size` to be a positive integer, or None for NumPy arrays, "
             f"received: batch_size={batch_size!r}."
         )
-    if not _is_integer(seed) or not 0 <= seed < 2**32:
+    if not is_integer(seed) or not 0 <= seed < 2**32:
         raise ValueError(
             "Expected `seed` to be an integer from 0 to 2**32 - 1, received: "
             f"seed={seed!r}."
@@ -89,5 +104,27 @@ def check_arguments(batch_size: Any, seed: Any, test_fraction: Any) -> None:
         )
 
 
-def _is_integer(value: Any) -> bool:
+def check_rescale(rescale: Any) -> None:
+    """Raises unless it is None or two finite numbers in rising order."""
+    if rescale is None:
+        return
+    try:
+        low, high = (float(value) for value in rescale)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high or not np.isfinite(high - low):
+        raise ValueError(
+            "Expected `rescale` to be what black and white become, two numbers of "
+            f"which the second is the larger, received: rescale={rescale!r}."
+        )
+
+
+def rescaled(images: Any, rescale: tuple[float, float]) -> Any:
+    """Float images from [0, 255] to the range."""
+    low, high = rescale
+    return images * ((high - low) / 255.0) + low
+
+
+def is_integer(value: Any) -> bool:
+    """Whether it is an integer of Python or NumPy; truth values are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)

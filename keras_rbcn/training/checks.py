@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import keras, require_model, tf
+from keras_rbcn.conversion.operations import KEEP_SIGNS, is_nonnegative
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.training.taps import rectified_layers
 
@@ -58,12 +59,13 @@ def check_teacher(student: Any, teacher: Any, trained: bool = True) -> None:
     Args:
         student: Built Keras model.
         teacher: What the user passed.
-        trained: Whether to check that the teacher looks trained.
+        trained: Whether to check that the teacher looks trained, for the same classes.
 
     Raises:
         TypeError: If the teacher is no Keras 2 model.
         ValueError: If it is not built, is or shares weights with the student, takes
-            other inputs, has never been trained, or looks like the student.
+            other inputs or other classes, has never been trained, or looks like the
+            student.
     """
     require_model(teacher, "teacher")
     sides = f"student '{student.name}', teacher '{teacher.name}'"
@@ -88,6 +90,8 @@ def check_teacher(student: Any, teacher: Any, trained: bool = True) -> None:
         )
     _check_inference_mode(teacher)
     _check_inputs(student, teacher)
+    if trained:
+        _check_outputs(student, teacher)
     if trained and _looks_untrained(teacher):
         raise ValueError(
             f"Expected the teacher '{teacher.name}' of the student '{student.name}' to "
@@ -135,7 +139,7 @@ def warn_of_nonnegative_inputs(student: Any) -> None:
         for layer in student.layers
         if isinstance(layer, RectifiedConv2D)
         for source in _sources(layer)
-        if _is_nonnegative(source)
+        if is_nonnegative(source)
     }
     if found:
         pairs = ", ".join(
@@ -150,17 +154,6 @@ def warn_of_nonnegative_inputs(student: Any) -> None:
         )
 
 
-_KEEP_SIGNS = (
-    keras.layers.AveragePooling2D,
-    keras.layers.Dropout,
-    keras.layers.MaxPooling2D,
-    keras.layers.Reshape,
-    keras.layers.SpatialDropout2D,
-    keras.layers.ZeroPadding2D,
-)
-_NONNEGATIVE = ("relu", "relu6", "sigmoid", "softmax", "softplus", "exponential")
-
-
 def _sources(layer: Any) -> list[Any]:
     """The layers whose outputs reach a layer with their signs unchanged."""
     before = [
@@ -171,18 +164,8 @@ def _sources(layer: Any) -> list[Any]:
     return [
         source
         for one in before
-        for source in (_sources(one) if isinstance(one, _KEEP_SIGNS) else [one])
+        for source in (_sources(one) if isinstance(one, KEEP_SIGNS) else [one])
     ]
-
-
-def _is_nonnegative(layer: Any) -> bool:
-    if isinstance(layer, keras.layers.ReLU):
-        # A leak or a threshold below zero lets negative values through.
-        return not layer.negative_slope
-    if isinstance(layer, keras.layers.Softmax):
-        return True
-    activation = getattr(layer, "activation", None)
-    return getattr(activation, "__name__", None) in _NONNEGATIVE
 
 
 def check_strategy(strategy: Any) -> None:
@@ -263,6 +246,23 @@ def _check_inputs(student: Any, teacher: Any) -> None:
             "Expected student and teacher to take the same inputs, received: student "
             f"'{student.name}' with inputs {received[0]}, teacher '{teacher.name}' "
             f"with inputs {received[1]}."
+        )
+
+
+def _check_outputs(student: Any, teacher: Any) -> None:
+    """Raises if the two tell other numbers of classes apart."""
+    ours, theirs = (
+        [tuple(tensor.shape) for tensor in getattr(model, "outputs", None) or ()]
+        for model in (student, teacher)
+    )
+    scores = [shapes for shapes in (ours, theirs) if len(shapes) == 1]
+    if len(scores) == 2 and len(ours[0]) == len(theirs[0]) == 2 and ours != theirs:
+        raise ValueError(
+            "Expected student and teacher to tell the same number of classes apart, "
+            f"received: student '{student.name}' with {ours[0][-1]} outputs, teacher "
+            f"'{teacher.name}' with {theirs[0][-1]}. Give one of them another last "
+            "layer. If the teacher is to teach by its feature maps alone, pass "
+            "`check_teacher=False`."
         )
 
 

@@ -90,7 +90,8 @@ class RBCNModel(keras.Model):
         discriminators: What builds the discriminator of a tap: a function from a
             feature map's shape (without the batch) to a Keras model that returns raw
             scores, or one ready model for each tap.
-        check_teacher: Whether to refuse a teacher that looks untrained.
+        check_teacher: Whether to refuse a teacher that looks untrained, or has another
+            number of classes.
         **kwargs: `name`.
 
     Raises:

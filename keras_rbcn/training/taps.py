@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from keras_rbcn._backend import keras
+from keras_rbcn._backend import keras, tf
 from keras_rbcn.conversion.graph import own_activation
 from keras_rbcn.layers import RectifiedConv2D
 
@@ -160,7 +160,8 @@ def _automatic_taps(student: Any, teacher: Any, taps: str) -> list[Tap]:
     for layer in student.layers:
         if isinstance(layer, RectifiedConv2D) and len(layer.inbound_nodes) == 1:
             ours = _normalized_output(student, layer)
-            pairs[ours] = _counterpart(ours, layer, teacher)
+            theirs = _counterpart(ours, layer, teacher)
+            pairs[_as_pooled(ours, theirs, student)] = theirs
     unpaired = [layer.name for layer, found in pairs.items() if found is None]
     if not pairs or unpaired:
         found = (
@@ -190,6 +191,30 @@ def _counterpart(normalized: Any, convolution: Any, teacher: Any) -> Any:
     if convolution.name in layers:
         return _normalized_output(teacher, layers[convolution.name])
     return None
+
+
+def _as_pooled(ours: Any, theirs: Any, student: Any) -> Any:
+    """The max pooling behind a normalisation, if the teacher's stands behind it.
+
+    `binarize` lets the two change places.
+    """
+    if theirs is None or _shape(ours) == _shape(theirs):
+        return ours
+    for node in ours.outbound_nodes:
+        pool = node.outbound_layer
+        if (
+            isinstance(pool, keras.layers.MaxPooling2D)
+            and pool in student.layers
+            and len(pool.inbound_nodes) == 1
+            and _shape(pool) == _shape(theirs)
+        ):
+            return pool
+    return ours
+
+
+def _shape(layer: Any) -> tuple[Any, ...]:
+    shapes = [tensor.shape for tensor in tf.nest.flatten(_output(layer))]
+    return tuple(map(tuple, shapes))
 
 
 def _normalized_output(model: Any, layer: Any) -> Any:

@@ -1,0 +1,106 @@
+"""Student and teacher of a training: loaded or made, checked, and compiled."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras_rbcn._backend import keras
+from keras_rbcn._samples import input_signature
+from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
+from keras_rbcn.cli.models import load_model
+from keras_rbcn.cli.train.settings import DEFAULT_STYLE, RunSettings
+from keras_rbcn.conversion import BinarizationReport, binarize
+from keras_rbcn.training import RBCNModel
+from keras_rbcn.training.settings import outputs_from_logits
+
+MOMENTUM = 0.9
+
+
+class Networks(NamedTuple):
+    """A student with its teacher.
+
+    Args:
+        rbcn: The `RBCNModel` of both; its teacher is None if there is none.
+        report: Of the binarisation, if the student was made of the teacher.
+        shape: Of the input, without the batch.
+        classes: Number of scores.
+    """
+
+    rbcn: Any
+    report: BinarizationReport | None
+    shape: tuple[int, ...]
+    classes: int
+
+
+def load_networks(settings: RunSettings) -> Networks:
+    """Loads the teacher, and loads the student or makes it of the teacher.
+
+    Raises:
+        UserError: If a file holds no model, or the models cannot be trained or do not
+            fit each other.
+    """
+    teacher = settings.teacher and load_model(settings.teacher)
+    report = None
+    with user_errors(), warning_lines():
+        if settings.student is not None:
+            student = load_model(settings.student)
+        else:
+            style = settings.style or DEFAULT_STYLE
+            student, report = binarize(teacher, style=style, return_report=True)
+        taps = [] if settings.taps == "none" else settings.taps
+        rbcn = RBCNModel(student, teacher, taps)
+        shape, classes = _input_shape(student), _classes(student)
+    if teacher is not None and _classes(teacher) != classes:
+        raise UserError(
+            "expected teacher and student to tell the same classes apart, but the "
+            f"teacher in '{settings.teacher}' has {_classes(teacher)} and the student "
+            f"in '{settings.student}' has {classes}."
+        )
+    return Networks(rbcn, report, shape, classes)
+
+
+def compile_networks(rbcn: Any, settings: RunSettings, steps_per_epoch: int) -> None:
+    """Gives the `RBCNModel`, and its teacher, optimizer, losses and metrics."""
+    rate: Any = settings.learning_rate
+    if settings.schedule == "cosine":
+        steps = settings.epochs * steps_per_epoch
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    if settings.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(rate)
+    else:
+        optimizer = keras.optimizers.SGD(rate, momentum=MOMENTUM)
+    with user_errors():
+        (from_logits,) = outputs_from_logits(rbcn.student, rbcn.student, None)
+        rbcn.compile(
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
+            metrics=[_accuracy()],
+            **settings.method,
+        )
+    if rbcn.teacher is not None:
+        rbcn.teacher.compile(metrics=[_accuracy()])
+
+
+def _accuracy() -> Any:
+    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+
+def _input_shape(model: Any) -> tuple[int, ...]:
+    specs = input_signature(model).specs
+    if len(specs) != 1:
+        raise UserError(
+            f"expected models of one input, but '{model.name}' has {len(specs)}: train "
+            "it in Python, with keras_rbcn.RBCNModel."
+        )
+    return tuple(specs[0].shape[1:])
+
+
+def _classes(model: Any) -> int:
+    shapes = [tuple(tensor.shape) for tensor in getattr(model, "outputs", None) or []]
+    if len(shapes) != 1 or len(shapes[0]) != 2 or (shapes[0][1] or 0) < 2:
+        raise UserError(
+            f"expected models that end in one score for each class, of shape (batch, "
+            f"classes), but the outputs of '{model.name}' have the shapes {shapes}: "
+            "train it in Python, with keras_rbcn.RBCNModel."
+        )
+    return shapes[0][1]

@@ -1,0 +1,189 @@
+"""Runs a training: checks, trains, and leaves a folder of results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+import typer
+
+from keras_rbcn._backend import REQUIREMENTS, keras, tf
+from keras_rbcn.cli.errors import UserError, warn
+from keras_rbcn.cli.files import write_text
+from keras_rbcn.cli.models import save_model
+from keras_rbcn.cli.train.config import to_yaml
+from keras_rbcn.cli.train.data import (
+    arguments,
+    check_data,
+    find_unreadable_image,
+    load_data,
+    sample_count,
+)
+from keras_rbcn.cli.train.networks import Networks, compile_networks, load_networks
+from keras_rbcn.cli.train.results import ResultFolder
+from keras_rbcn.cli.train.settings import RunSettings
+from keras_rbcn.conversion import BinarizationReport, check_binary_inputs
+from keras_rbcn.datasets import Splits
+from keras_rbcn.layers.binary_inputs import binary_layers
+
+
+def run_training(settings: RunSettings) -> None:
+    """Trains a student, and leaves a `ResultFolder`.
+
+    Raises:
+        UserError: If something is wrong with the settings, the models or the data,
+            before anything is written; or if the training fails.
+    """
+    folder = ResultFolder(settings.output)
+    settings.check()
+    check_data(settings)
+    folder.check(settings.overwrite, settings.teacher, settings.student)
+    if settings.deterministic:
+        # For the whole process, and not to be undone: not for the library to decide.
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings.seed)
+    networks = load_networks(settings)
+    rbcn = networks.rbcn
+    splits = load_data(settings, networks.shape, networks.classes)
+    steps = -(-sample_count(splits.train) // settings.batch_size)
+    compile_networks(rbcn, settings, steps)
+    with _failures(splits, networks):
+        _warn_of_constant_signs(rbcn.student, splits)
+        teacher_accuracy = _teacher_accuracy(networks, splits, settings)
+        unfinished = folder.begin()
+        write_text(unfinished.config, to_yaml(settings, unfinished.config.name))
+        _write_report(networks.report, unfinished)
+        start = time.perf_counter()
+        history = _fit(rbcn, settings, splits, unfinished)
+    seconds = time.perf_counter() - start
+    save_model(rbcn.student, unfinished.student)
+    summary = _summary(networks, splits, teacher_accuracy, history, seconds)
+    write_text(unfinished.summary, json.dumps(summary, indent=2) + "\n")
+    folder.finish()
+    typer.echo(f"The student gets {_share(summary['accuracy'], splits)} right.")
+    typer.echo(f"Results are in {folder.path.resolve()}")
+    file = shlex.quote(str(folder.student))
+    typer.echo(f"Next: keras-rbcn export {file} STUDENT.tflite")
+
+
+@contextlib.contextmanager
+def _failures(splits: Splits, networks: Networks) -> Iterator[None]:
+    """Within it, failures of TensorFlow that a user can mend are a `UserError`."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "memory ran out: try a smaller --batch-size.", exit_code=1
+        ) from error
+    except tf.errors.OpError as error:
+        path = find_unreadable_image(splits, networks.shape[-1])
+        if path is None:
+            raise
+        raise UserError(f"cannot read '{path}' as an image: remove it.") from error
+
+
+def _warn_of_constant_signs(student: Any, splits: Splits) -> None:
+    if not binary_layers(student):
+        return
+    names = check_binary_inputs(student, splits.test).suspicious
+    if names:
+        warn(
+            f"the inputs of the 1-bit layers {list(names)} hardly ever change sign on "
+            "the validation samples, and little can be learned from them: put an RSign "
+            "or a batch normalisation in front of these layers."
+        )
+
+
+def _teacher_accuracy(
+    networks: Networks, splits: Splits, settings: RunSettings
+) -> float | None:
+    """The teacher's accuracy, which shows whether the data are as it knows them."""
+    teacher = networks.rbcn.teacher
+    if teacher is None:
+        return None
+    data = arguments(splits.test, settings.batch_size)
+    accuracy = float(teacher.evaluate(**data, verbose=0, return_dict=True)["accuracy"])
+    typer.echo(f"The teacher gets {_share(accuracy, splits)} right.")
+    guessing = 1 / networks.classes
+    if accuracy < guessing + 0.1 * (1 - guessing):
+        warn(
+            "the teacher does hardly better than guessing, and has little to teach: "
+            "are the data scaled as they were for its training (--rescale), and the "
+            "classes in the same order?"
+        )
+    return accuracy
+
+
+def _share(accuracy: float, splits: Splits) -> str:
+    return f"{accuracy:.2%} of {sample_count(splits.test)} validation samples"
+
+
+def _write_report(report: BinarizationReport | None, folder: ResultFolder) -> None:
+    if report is not None:
+        write_text(folder.binarization, report.to_json() + "\n")
+        typer.echo(
+            f"The student has {len(report.binary_convolutions)} 1-bit convolutions; "
+            f"{folder.binarization.name} tells about each layer."
+        )
+
+
+def _fit(
+    rbcn: Any, settings: RunSettings, splits: Splits, folder: ResultFolder
+) -> dict[str, list[float]]:
+    test = splits.test
+    try:
+        history = rbcn.fit(
+            **arguments(splits.train, settings.batch_size),
+            validation_data=test if isinstance(test, tf.data.Dataset) else tuple(test),
+            epochs=settings.epochs,
+            # Lines for a file or a pipe, a bar for a terminal.
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                keras.callbacks.CSVLogger(str(folder.history)),
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        ).history
+    except OSError as error:
+        raise UserError(
+            f"cannot write '{folder.history}': {error.strerror or error}."
+        ) from error
+    if not math.isfinite(history["loss"][-1] + history["val_loss"][-1]):
+        raise UserError(
+            f"the loss became NaN or infinite in epoch {len(history['loss'])}, and no "
+            "student was written: try a smaller --learning-rate.",
+            exit_code=1,
+        )
+    return history
+
+
+def _summary(
+    networks: Networks,
+    splits: Splits,
+    teacher_accuracy: float | None,
+    history: dict[str, list[float]],
+    seconds: float,
+) -> dict[str, Any]:
+    last = {name: float(values[-1]) for name, values in history.items()}
+    packages = ("keras-rbcn", *REQUIREMENTS)
+    return {
+        "epochs": len(history["loss"]),
+        "seconds": round(seconds, 2),
+        "training_samples": sample_count(splits.train),
+        "validation_samples": sample_count(splits.test),
+        "classes": getattr(splits.train, "class_names", networks.classes),
+        "teacher_accuracy": teacher_accuracy,
+        "accuracy": last["val_accuracy"],
+        "last_epoch": last,
+        "versions": {
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in packages},
+        },
+    }

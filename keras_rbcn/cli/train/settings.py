@@ -1,0 +1,81 @@
+"""All settings of a training, and what must hold of them before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from keras_rbcn.cli.errors import UserError, user_errors
+from keras_rbcn.cli.models import check_keras_file
+from keras_rbcn.training.settings import TrainingSettings
+
+DEFAULT_STYLE: Literal["birealnet"] = "birealnet"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The options of `keras-rbcn train`; see `keras_rbcn.cli.train.options`."""
+
+    teacher: Path | None
+    student: Path | None
+    style: str | None
+    data: str
+    rescale: tuple[float, float] | None
+    validation_fraction: float | None
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    kernel_weight: float
+    adversarial_weight: float
+    distillation: float
+    temperature: float
+    attention_weight: float
+    adversarial_loss: str
+    kernel_loss_gradient: str
+    discriminator_accuracy_limit: float
+    taps: str
+    output: Path
+    overwrite: bool
+    seed: int
+    deterministic: bool
+
+    def check(self) -> None:
+        """Raises UserError if settings are out of range, or contradict each other."""
+        if self.teacher is None and self.student is None:
+            raise UserError("expected --teacher, or --student, or both.")
+        if self.student is not None and self.style is not None:
+            raise UserError(
+                "--style is for a student that is made of the teacher: leave out "
+                "--style or --student."
+            )
+        for path in (self.teacher, self.student):
+            if path is not None:
+                check_keras_file(path)
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(
+                "expected --learning-rate to be a positive number, received "
+                f"{self.learning_rate}."
+            )
+        fraction = self.validation_fraction
+        if fraction is not None and not 0 < fraction < 1:
+            raise UserError(
+                "expected --validation-fraction to lie between 0 and 1, both "
+                f"excluded, received {fraction}."
+            )
+        with user_errors():
+            TrainingSettings(**self.method).check(
+                has_taps=self.teacher is not None and self.taps != "none",
+                has_teacher=self.teacher is not None,
+            )
+
+    @property
+    def method(self) -> dict[str, Any]:
+        """The arguments of `RBCNModel.compile` that belong to the method."""
+        names = {field.name for field in dataclasses.fields(TrainingSettings)}
+        own = dataclasses.asdict(self)
+        return {name: value for name, value in own.items() if name in names}

@@ -1,0 +1,529 @@
+"""The command train: what it trains, what it leaves, and what it refuses."""
+
+import csv
+import errno
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tensorflow.python.framework import config as tf_config
+
+from keras_rbcn import RBCNModel, binarize
+from keras_rbcn._backend import keras
+from keras_rbcn.cli.train import run as run_module
+from keras_rbcn.layers import RectifiedConv2D
+
+EPOCHS, BATCH, SEED = 2, 16, 3
+FILES = {"config.yaml", "history.csv", "student.keras", "summary.json"}
+layers = keras.layers
+
+
+def network(convolution, name, classes=3, shape=(6, 6, 1), softmax=False, copies=1):
+    inputs = [keras.Input(shape, name=f"image{number}") for number in range(copies)]
+    x = inputs[0] if copies == 1 else layers.Add()(inputs)
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False, name="first")(x)
+    x = layers.BatchNormalization(momentum=0.5, name="first_norm")(x)
+    x = convolution(4, 3, padding="same", name="conv")(x)
+    x = layers.BatchNormalization(momentum=0.5, name="norm")(x)
+    pooled = None in shape
+    x = layers.GlobalAveragePooling2D()(x) if pooled else layers.Flatten()(x)
+    activation = "softmax" if softmax else None
+    outputs = [
+        layers.Dense(classes, activation=activation, name=f"scores{number}")(x)
+        for number in range(copies)
+    ]
+    model = keras.Model(inputs, outputs if copies > 1 else outputs[0], name=name)
+    # Biases that are not zero: it looks trained.
+    model.set_weights([weight + 0.01 for weight in model.get_weights()])
+    return model
+
+
+def _data(samples, seed):
+    """Bytes of images of three classes: the brightest of three stripes."""
+    y = np.arange(samples) % 3
+    x = np.random.default_rng(seed).integers(0, 100, (samples, 6, 6, 1))
+    for image, label in zip(x, y, strict=True):
+        image[2 * label : 2 * label + 2] += 100
+    return x.astype("uint8"), y
+
+
+TRAIN, TEST = _data(48, 0), _data(24, 1)
+
+
+def _scaled(x):
+    return x.astype("float32") * np.float32(2 / 255) - 1
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _determinism():
+    yield
+    tf_config.disable_op_determinism()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder of good files: a teacher that was trained, a student, and data."""
+    keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("files")
+    teacher = network(layers.Conv2D, "teacher")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    teacher.compile(keras.optimizers.Adam(0.02), loss)
+    teacher.fit(_scaled(TRAIN[0]), TRAIN[1], epochs=10, verbose=0)
+    teacher.save(folder / "teacher.keras")
+    network(RectifiedConv2D, "student").save(folder / "student.keras")
+    (x, y), (x_test, y_test) = TRAIN, TEST
+    arrays = {"y_train": y, "y_test": y_test}
+    np.savez(folder / "data.npz", x_train=_scaled(x), x_test=_scaled(x_test), **arrays)
+    np.savez(folder / "bytes.npz", x=x, y=y)
+    for part, (images, labels) in (("train", TRAIN), ("val", TEST)):
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            path = folder / "images" / part / f"class{label}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(path)
+    return folder
+
+
+@pytest.fixture
+def train(files, run, monkeypatch):
+    """Runs the command in the folder of files, with small defaults."""
+    defaults = {
+        "student": "student.keras",
+        "data": "data.npz",
+        "epochs": 1,
+        "batch_size": BATCH,
+    }
+
+    def invoke(*arguments, **settings):
+        monkeypatch.chdir(files)
+        for name, value in (defaults | settings).items():
+            if value is not None:
+                values = value if isinstance(value, tuple) else (value,)
+                arguments += (f"--{name.replace('_', '-')}", *values)
+        return run("train", *arguments)
+
+    return invoke
+
+
+def _weights(path):
+    return keras.models.load_model(path, compile=False).get_weights()
+
+
+def _assert_same_weights(found, expected):
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def _assert_user_error(result, *fragments, exit_code=2):
+    assert result.exit_code == exit_code, result.output
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, result.stderr
+    assert result.stderr.splitlines()[-1] == errors[0]
+    assert "Traceback" not in result.output
+    for fragment in fragments:
+        assert fragment in errors[0]
+
+
+def _content(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+# --- what it trains ---------------------------------------------------------------
+
+
+def _trained_in_python(files, x, test, optimizer, softmax=False, **settings):
+    """What a user would write."""
+    keras.utils.set_random_seed(SEED)
+    teacher = keras.models.load_model(files / "teacher.keras", compile=False)
+    student = keras.models.load_model(files / "student.keras", compile=False)
+    taps = settings.pop("taps", "convolution")
+    model = RBCNModel(student, teacher, taps)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], **settings)
+    history = model.fit(
+        *x, batch_size=BATCH, epochs=EPOCHS, validation_data=test, verbose=0
+    )
+    return student.get_weights(), history.history
+
+
+def test_it_trains_what_the_same_python_trains(files, train, tmp_path):
+    result = train(output=tmp_path, teacher="teacher.keras", epochs=EPOCHS, seed=SEED)
+    assert result.exit_code == 0, result.output
+    x, x_test = _scaled(TRAIN[0]), _scaled(TEST[0])
+    steps = EPOCHS * 3  # Of 48 samples in batches of 16.
+    adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
+    weights, history = _trained_in_python(files, (x, TRAIN[1]), (x_test, TEST[1]), adam)
+    _assert_same_weights(_weights(tmp_path / "student.keras"), weights)
+    with open(tmp_path / "history.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert set(rows[0]) == {"epoch", *history}
+    for name, values in history.items():
+        assert [float(row[name]) for row in rows] == values
+
+
+def test_every_setting_reaches_the_training(files, train, tmp_path):
+    method = {
+        "kernel_weight": 1e-3,
+        "adversarial_weight": 0.1,
+        "distillation": 0.5,
+        "temperature": 2.0,
+        "attention_weight": 0.2,
+        "adversarial_loss": "log",
+        "kernel_loss_gradient": "full",
+        "discriminator_accuracy_limit": 0.9,
+        "taps": "stage",
+    }
+    result = train(
+        **method,
+        output=tmp_path,
+        teacher="teacher.keras",
+        epochs=EPOCHS,
+        seed=SEED,
+        optimizer="sgd",
+        schedule="constant",
+        learning_rate=0.01,
+    )
+    assert result.exit_code == 0, result.output
+    x, x_test = _scaled(TRAIN[0]), _scaled(TEST[0])
+    sgd = keras.optimizers.SGD(0.01, momentum=0.9)
+    weights, _ = _trained_in_python(
+        files, (x, TRAIN[1]), (x_test, TEST[1]), sgd, **method
+    )
+    _assert_same_weights(_weights(tmp_path / "student.keras"), weights)
+
+
+def test_a_student_made_of_the_teacher_and_the_same_again(
+    files, train, run, tmp_path, monkeypatch
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    result = train(
+        student=None,
+        teacher="teacher.keras",
+        style="reactnet",
+        data="images",
+        output=first,
+    )
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in first.iterdir()} == FILES | {"binarization.json"}
+    teacher = keras.models.load_model(files / "teacher.keras", compile=False)
+    _, report = binarize(teacher, "reactnet", return_report=True)
+    written = json.loads((first / "binarization.json").read_text("utf-8"))
+    assert written == json.loads(report.to_json())
+    student = keras.models.load_model(first / "student.keras", compile=False)
+    names = [type(layer).__name__ for layer in student.layers]
+    assert "RSign" in names
+    assert "RectifiedConv2D" in names
+    # In another folder, since paths are written in full.
+    monkeypatch.chdir(tmp_path)
+    result = run("train", "--config", "first/config.yaml", "--output", "second")
+    assert result.exit_code == 0, result.output
+    _assert_same_weights(
+        _weights(second / "student.keras"), _weights(first / "student.keras")
+    )
+    assert (second / "history.csv").read_bytes() == (first / "history.csv").read_bytes()
+
+
+def test_without_a_teacher(train, tmp_path):
+    result = train(output=tmp_path)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert summary["teacher_accuracy"] is None
+    assert "teacher" not in yaml.safe_load((tmp_path / "config.yaml").read_text())
+    header = (tmp_path / "history.csv").read_text().splitlines()[0]
+    assert "adversarial_loss" not in header
+
+
+# --- what it says and leaves ------------------------------------------------------
+
+
+def test_summary_and_what_it_prints(files, train, tmp_path):
+    result = train(output=tmp_path / "new" / "folder", teacher="teacher.keras")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "new" / "folder"
+    assert {path.name for path in folder.iterdir()} == FILES
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    assert (summary["training_samples"], summary["validation_samples"]) == (48, 24)
+    assert summary["classes"] == 3
+    for name, path in (
+        ("teacher_accuracy", files / "teacher.keras"),
+        ("accuracy", folder / "student.keras"),
+    ):
+        model = keras.models.load_model(path, compile=False)
+        right = model.predict(_scaled(TEST[0]), verbose=0).argmax(axis=1) == TEST[1]
+        assert summary[name] == pytest.approx(right.mean())
+        assert f"{right.mean():.2%} of 24 validation samples" in result.stdout
+    assert str(folder) in result.stdout
+    assert "Epoch 1/1" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "samples", "classes"),
+    [
+        ("bytes.npz", {"rescale": (-1, 1)}, (38, 10), 3),
+        ("bytes.npz", {"validation_fraction": 0.5}, (24, 24), 3),
+        ("images", {}, (48, 24), ["class0", "class1", "class2"]),
+        ("images/train", {}, (39, 9), ["class0", "class1", "class2"]),
+    ],
+)
+def test_kinds_of_data(train, tmp_path, data, settings, samples, classes):
+    result = train(**settings, data=data, output=tmp_path)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    found = (summary["training_samples"], summary["validation_samples"])
+    assert found == samples
+    assert summary["classes"] == classes
+
+
+def test_named_data(files, train, tmp_path):
+    digits = network(RectifiedConv2D, "digits", classes=10, shape=(8, 8, 1))
+    digits.save(tmp_path / "student.keras")
+    result = train(
+        data="digits",
+        student=tmp_path / "student.keras",
+        output=tmp_path / "out",
+        batch_size=512,
+    )
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
+    assert (summary["training_samples"], summary["validation_samples"]) == (1437, 360)
+
+
+def test_a_model_that_ends_in_a_softmax(train, tmp_path):
+    network(RectifiedConv2D, "s", softmax=True).save(tmp_path / "student.keras")
+    result = train(output=tmp_path / "out", student=tmp_path / "student.keras")
+    assert result.exit_code == 0, result.output
+    trained = keras.models.load_model(tmp_path / "out" / "student.keras", compile=False)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=False)
+    expected = loss(TEST[1], trained.predict(_scaled(TEST[0]), verbose=0))
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
+    assert summary["last_epoch"]["val_loss"] == pytest.approx(float(expected), rel=1e-4)
+
+
+# --- warnings ---------------------------------------------------------------------
+
+
+def test_a_teacher_that_does_not_know_the_data(files, train, tmp_path):
+    x, y = TRAIN
+    np.savez(tmp_path / "data.npz", x=_scaled(x), y=(y + 1) % 3)
+    result = train(
+        teacher="teacher.keras", data=tmp_path / "data.npz", output=tmp_path / "out"
+    )
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: the teacher does hardly better than guessing")
+
+
+def test_signs_that_never_change(train, tmp_path):
+    student = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Rescaling(1.0, offset=2.0),
+            RectifiedConv2D(4, 3, name="blind"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    student.save(tmp_path / "student.keras")
+    result = train(output=tmp_path / "out", student=tmp_path / "student.keras")
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: ")
+    assert "['blind']" in line
+
+
+# --- older results ----------------------------------------------------------------
+
+
+def test_results_are_not_overwritten_silently(train, tmp_path):
+    (tmp_path / "config.yaml").write_text("mine")
+    before = _content(tmp_path)
+    result = train(output=tmp_path)
+    _assert_user_error(result, "config.yaml", "--overwrite")
+    assert _content(tmp_path) == before
+
+
+def test_overwriting_replaces_all_results(train, tmp_path):
+    for name in (*FILES, "binarization.json", "notes.txt"):
+        (tmp_path / name).write_text("old")
+    result = train("--overwrite", output=tmp_path)
+    assert result.exit_code == 0, result.output
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(left) == FILES | {"notes.txt"}
+    assert left.pop("notes.txt") == b"old"
+    assert b"old" not in left.values()
+
+
+def test_the_student_to_train_is_not_overwritten(train, files, tmp_path):
+    (tmp_path / "student.keras").write_bytes((files / "student.keras").read_bytes())
+    before = _content(tmp_path)
+    result = train("--overwrite", output=tmp_path, student=tmp_path / "student.keras")
+    _assert_user_error(result, "named twice")
+    assert _content(tmp_path) == before
+
+
+# --- failures while training ------------------------------------------------------
+
+
+def test_old_results_stay_until_the_new_ones_are_whole(train, tmp_path, monkeypatch):
+    old = {tmp_path / name: b"old" for name in FILES}
+    for path, content in old.items():
+        path.write_bytes(content)
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "save_model", fail)
+    result = train("--overwrite", output=tmp_path)
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == old
+    unfinished = tmp_path / "unfinished"
+    assert {p.name for p in unfinished.iterdir()} == {"config.yaml", "history.csv"}
+    monkeypatch.undo()
+    # Of another training, and no part of the next one.
+    (unfinished / "binarization.json").write_text("old")
+    result = train("--overwrite", output=tmp_path)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_a_loss_that_is_no_number(train, tmp_path):
+    result = train(output=tmp_path, epochs=3, learning_rate=1e30)
+    _assert_user_error(result, "epoch 1", "--learning-rate", exit_code=1)
+    assert not list(tmp_path.rglob("*.keras"))
+
+
+def test_an_image_that_cannot_be_read_is_named(files, train, tmp_path):
+    for label in range(3):
+        for number in range(4):
+            path = tmp_path / "images" / f"class{label}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(TRAIN[0][number, ..., 0]).save(path)
+    path.write_text("<html>")
+    result = train(data=tmp_path / "images", output=tmp_path / "out")
+    _assert_user_error(result, str(path))
+
+
+def test_a_full_disk(train, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", full)
+    result = train(output=tmp_path / "out")
+    _assert_user_error(result, "history.csv", os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.rglob("*.keras"))
+
+
+# --- bad input --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "fragment"),
+    [
+        ({"data": None}, "--data"),
+        ({"output": None}, "--output"),
+        ({"student": None}, "--teacher"),
+        ({"style": "plain"}, "--style"),
+        ({"style": "x"}, "--style"),
+        ({"data": "digit"}, "Did you mean digits?"),
+        ({"data": "nowhere"}, "no file or folder 'nowhere'"),
+        ({"data": ""}, "no file or folder ''"),
+        ({"data": "student.keras"}, ".npz"),
+        ({"data": "images", "output": "images/out"}, "lies in that of the data"),
+        ({"data": "images", "validation_fraction": 0.1}, "test_fraction=0.1"),
+        ({"data": "digits", "rescale": (0, 1)}, "[-1, 1]"),
+        ({"data": "fashion_mnist", "validation_fraction": 0.1}, "of its own"),
+        ({"rescale": (0, 1)}, "uint8"),
+        ({"data": "images", "rescale": (1, 0)}, "rescale=(1.0, 0.0)"),
+        ({"validation_fraction": 1}, "--validation-fraction"),
+        ({"validation_fraction": "nan"}, "--validation-fraction"),
+        ({"epochs": 0}, "--epochs"),
+        ({"epochs": 1.5}, "--epochs"),
+        ({"batch_size": -1}, "--batch-size"),
+        ({"learning_rate": 0}, "--learning-rate"),
+        ({"learning_rate": "nan"}, "--learning-rate"),
+        ({"optimizer": "lion"}, "--optimizer"),
+        ({"schedule": "step"}, "--schedule"),
+        ({"kernel_weight": -1}, "kernel_weight=-1.0"),
+        ({"adversarial_weight": "nan"}, "adversarial_weight=nan"),
+        ({"distillation": 1}, "needs a teacher"),
+        ({"attention_weight": 1}, "needs feature taps"),
+        ({"taps": "none", "attention_weight": 1, "teacher": "teacher.keras"}, "taps"),
+        ({"taps": "all"}, "--taps"),
+        ({"seed": 2**32}, "--seed"),
+        ({"teacher": "none.keras"}, "no file 'none.keras'"),
+        ({"teacher": "data.npz"}, "does not end in .keras"),
+        ({"teacher": "student.keras", "student": "teacher.keras"}, "swapped"),
+        ({"teacher": "student.keras", "student": None}, "binarised already"),
+        ({"output": "data.npz"}, "is a file"),
+        ({"output": "data.npz/out"}, "is a file"),
+        ({"output": "\udcff"}, "UTF-8"),
+    ],
+)
+def test_bad_settings(files, train, tmp_path, settings, fragment):
+    before = _content(files)
+    result = train(**{"output": tmp_path / "out"} | settings)
+    _assert_user_error(result, fragment)
+    assert _content(files) == before
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "fragments"),
+    [
+        ({"classes": 4}, {}, ("has 4", "has 3")),
+        ({}, {"classes": 4}, ("has 3", "has 4")),
+        ({"shape": (5, 6, 1)}, {}, ("(None, 6, 6, 1)", "(None, 5, 6, 1)")),
+        ({"copies": 2}, {"copies": 2}, ("one input",)),
+        ({"classes": 1}, {"classes": 1}, ("one score for each class", "(None, 1)")),
+        ({"classes": 2}, {"classes": 2}, ("2 classes", "go up to 2")),
+        ({"shape": (5, 6, 1)}, {"shape": (5, 6, 1)}, ("(5, 6, 1)", "(6, 6, 1)")),
+        ({"shape": (None, 6, 1)}, {"shape": (None, 6, 1)}, ("static",)),
+    ],
+)
+def test_models_that_do_not_fit(train, tmp_path, teacher, student, fragments):
+    network(layers.Conv2D, "teacher", **teacher).save(tmp_path / "teacher.keras")
+    network(RectifiedConv2D, "student", **student).save(tmp_path / "student.keras")
+    before = _content(tmp_path)
+    result = train(
+        teacher=tmp_path / "teacher.keras",
+        output=tmp_path / "out",
+        student=tmp_path / "student.keras",
+    )
+    _assert_user_error(result, *fragments)
+    assert _content(tmp_path) == before
+
+
+def test_an_untrained_teacher(train, tmp_path):
+    teacher = network(layers.Conv2D, "teacher")
+    keras.Model.from_config(teacher.get_config()).save(tmp_path / "teacher.keras")
+    result = train(teacher=tmp_path / "teacher.keras", output=tmp_path / "out")
+    _assert_user_error(result, "to be trained")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_for_a_model_of_other_channels(train, tmp_path):
+    network(RectifiedConv2D, "s", shape=(6, 6, 2)).save(tmp_path / "student.keras")
+    result = train(
+        data="images", output=tmp_path / "out", student=tmp_path / "student.keras"
+    )
+    _assert_user_error(result, "1, 3 or 4 channels", "(6, 6, 2)")
+
+
+def test_a_folder_of_other_classes(train, files, tmp_path):
+    network(RectifiedConv2D, "s", classes=4).save(tmp_path / "student.keras")
+    result = train(
+        data="images", output=tmp_path / "out", student=tmp_path / "student.keras"
+    )
+    _assert_user_error(result, "4 classes", "['class0', 'class1', 'class2']")
+
+
+def test_a_damaged_model(train, files, tmp_path):
+    with zipfile.ZipFile(tmp_path / "student.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.21.0"}))
+    result = train(output=tmp_path / "out", student=tmp_path / "student.keras")
+    _assert_user_error(result, "cannot load")
