@@ -9,8 +9,8 @@ A file agrees if hardly a sample is beyond rounding. In a deep network flips are
 and spread, so that this tells nothing. Then the student is run once more, on the signs
 that the file computed (`signs.py`). What differs now is not rounding, and no sample is
 excused: a right file has none that differs, a wrong one is found out at the layer where
-it is wrong. Measured on networks of 4 to 48 1-bit convolutions, with and without
-shortcuts: `benchmarks/results/export_agreement.md`.
+it is wrong. Measured on residual networks of 4 to 48 1-bit convolutions, in
+`benchmarks/results/export_agreement.md`.
 """
 
 from __future__ import annotations
