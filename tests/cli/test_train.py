@@ -475,8 +475,8 @@ def test_bad_settings(files, train, tmp_path, settings, fragment):
 @pytest.mark.parametrize(
     ("teacher", "student", "fragments"),
     [
-        ({"classes": 4}, {}, ("has 4", "has 3")),
-        ({}, {"classes": 4}, ("has 3", "has 4")),
+        ({"classes": 4}, {}, ("with 3 outputs", "with 4")),
+        ({}, {"classes": 4}, ("with 4 outputs", "with 3")),
         ({"shape": (5, 6, 1)}, {}, ("(None, 6, 6, 1)", "(None, 5, 6, 1)")),
         ({"copies": 2}, {"copies": 2}, ("one input",)),
         ({"classes": 1}, {"classes": 1}, ("one score for each class", "(None, 1)")),
