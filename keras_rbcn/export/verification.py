@@ -36,6 +36,8 @@ from keras_rbcn.tflite.interpreter import TFLiteModel
 ROUNDING = 1e-4
 # And as a share of the value itself: a few units in the last place of a float32.
 _OWN_ROUNDING = 8 * np.finfo(np.float32).eps
+# The smallest spread of a class's probability, as a share of the largest class's.
+SMALLEST_SPREAD = 0.1
 # Values of a channel from which its spread is not told.
 _FEW = 8
 # Share of the samples that may lie beyond rounding without further questions.
@@ -157,7 +159,15 @@ def _spread(values: np.ndarray) -> np.ndarray:
     spread = high - low
     # A channel that is rarely active, and one of which there is but one value.
     spread = np.where(spread > 0, spread, channels.max(0) - channels.min(0))
-    return np.where(spread > 0, spread, np.abs(channels).max(0))
+    spread = np.where(spread > 0, spread, np.abs(channels).max(0))
+    if not _are_probabilities(values):
+        return spread
+    # One that is always tiny takes the rounding of all logits.
+    return np.maximum(spread, SMALLEST_SPREAD * spread.max())
+
+
+def _are_probabilities(values: np.ndarray) -> bool:
+    return bool((values >= 0).all() and np.allclose(values.sum(-1), 1.0, atol=1e-4))
 
 
 def _class_agreement(expected: list[Any], received: list[Any]) -> float | None:
