@@ -14,6 +14,7 @@ from keras_rbcn.conversion import (
     flatten,
 )
 from keras_rbcn.export import ExportError, ExportReport, export_tflite
+from keras_rbcn.profiling import Profile, profile
 from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.training import RBCNModel, Tap
 
@@ -24,6 +25,7 @@ __all__ = [
     "BinaryInputsReport",
     "ExportError",
     "ExportReport",
+    "Profile",
     "RBCNModel",
     "TFLiteModel",
     "Tap",
@@ -38,4 +40,5 @@ __all__ = [
     "flatten",
     "layers",
     "losses",
+    "profile",
 ]
