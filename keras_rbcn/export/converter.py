@@ -121,7 +121,7 @@ def _trace(model: Any, signature: Signature) -> tuple[Any, list[ConvolutionCall]
         watched(binary_layers(model), note),
         watched(strided_convolutions(model), split_padding),
     ):
-        function = tf.function(run, input_signature=signature.specs, autograph=False)
+        function = tf.function(run, input_signature=signature.specs)
         return function.get_concrete_function(), calls
 
 

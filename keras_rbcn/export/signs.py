@@ -119,7 +119,8 @@ def _run_on(
             return inputs
         negative = signs[layer]
         size = tf.abs(inputs)
-        far = (size > NEAR_ZERO * tf.reduce_max(size)).numpy()
+        # An exact zero is one on the device too: its sign is not left to rounding.
+        far = ((size > NEAR_ZERO * tf.reduce_max(size)) | (size == 0)).numpy()
         _mark(contradicting, far & (negative != (inputs < 0).numpy()))
         return tf.where(negative, -1.0, 1.0)
 

@@ -151,3 +151,23 @@ def test_rounding_of_large_logits_does_not_refuse_a_right_file(tmp_path):
     model = keras.Model(inputs, layers.Softmax()(layers.Rescaling(100.0)(x)))
     report = export_tflite(model, tmp_path / "m.tflite", images)
     assert report.agreement.passed
+
+
+def test_a_model_may_branch_on_its_inputs(tmp_path):
+    class Branching(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.convolution = RectifiedConv2D(8, 3)
+            self.scores = layers.Dense(3)
+
+        def call(self, inputs):
+            x = self.convolution(inputs)
+            if tf.reduce_mean(inputs) > 0.0:
+                x = x + 1.0
+            return self.scores(tf.reduce_mean(x, [1, 2]))
+
+    model = Branching()
+    images = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype("float32")
+    model(images)
+    report = export_tflite(model, tmp_path / "m.tflite", images[:1])
+    assert report.operator_counts["LceBconv2d"] == 1
