@@ -207,6 +207,17 @@ def _disagreement(student: Any, agreement: Agreement, suspects: dict[str, str]) 
     )
     if not np.isfinite(agreement.max_difference):
         message += " The outputs of the student, or of the file, are not finite."
+    if agreement.contradicting_layers:
+        message += (
+            " On the signs that the file computed, the first 1-bit layer whose inputs "
+            f"differ is '{agreement.contradicting_layers[0]}': what is converted "
+            "wrongly stands between it and the 1-bit layers before it."
+        )
+    elif agreement.beyond_rounding_with_file_signs:
+        message += (
+            " All 1-bit layers get the right inputs: what is converted wrongly stands "
+            "behind the last of them."
+        )
     if not suspects:
         return message + (
             " No known cause was found. 1-bit convolutions convert rightly with "

@@ -32,6 +32,8 @@ class Agreement:
             the signs that the file computed; None if there was no need to measure it.
         contradicting_signs: Share of samples with a sign in the file that the student
             contradicts by more than rounding; None likewise.
+        contradicting_layers: Names of the 1-bit layers with such signs, in order of
+            execution.
         class_agreement: Share of samples with the same largest output, the smallest
             over all outputs that are vectors of scores; None if there is none.
     """
@@ -46,6 +48,7 @@ class Agreement:
     undecided: float
     beyond_rounding_with_file_signs: float | None
     contradicting_signs: float | None
+    contradicting_layers: tuple[str, ...]
     class_agreement: float | None
 
 

@@ -41,11 +41,13 @@ class SignedRun:
         contradicting: Which samples have a sign that rounding does not explain.
         undecided: Which samples have an input close to zero in a layer whose signs
             could not be taken from the file.
+        layers: Names of the layers with such signs, in order of execution.
     """
 
     outputs: list[np.ndarray]
     contradicting: np.ndarray
     undecided: np.ndarray
+    layers: list[str]
 
 
 def run_on_signs_of_file(
@@ -83,6 +85,7 @@ def run_on_signs_of_file(
         [np.concatenate(p) for p in zip(*(run.outputs for run in runs), strict=True)],
         np.concatenate([run.contradicting for run in runs]),
         np.concatenate([run.undecided for run in runs]),
+        list(dict.fromkeys(name for run in runs for name in run.layers)),
     )
 
 
@@ -112,6 +115,7 @@ def _run_on(
 ) -> SignedRun:
     count = len(arrays[0])
     contradicting, undecided = np.zeros(count, bool), np.zeros(count, bool)
+    layers: list[str] = []
 
     def replace(layer: Any, inputs: Any) -> Any:
         if layer not in signs:
@@ -121,13 +125,15 @@ def _run_on(
         size = tf.abs(inputs)
         # An exact zero is one on the device too: its sign is not left to rounding.
         far = ((size > NEAR_ZERO * tf.reduce_max(size)) | (size == 0)).numpy()
-        _mark(contradicting, far & (negative != (inputs < 0).numpy()))
+        found = far & (negative != (inputs < 0).numpy())
+        _mark(contradicting, found)
+        layers.extend([layer.name] if found.any() else [])
         return tf.where(negative, -1.0, 1.0)
 
     tensors = [tf.convert_to_tensor(array) for array in arrays]
     with without_cached_functions(), watched(binary_layers(model), replace):
         outputs = [output.numpy() for output in signature.call(model, tensors)]
-    return SignedRun(outputs, contradicting, undecided)
+    return SignedRun(outputs, contradicting, undecided, layers)
 
 
 def _mark(samples: np.ndarray, found: np.ndarray) -> None:

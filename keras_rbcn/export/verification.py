@@ -102,6 +102,7 @@ def compare(
     beyond = ~(differences <= ROUNDING)
     passed = bool(beyond.mean() <= LIMIT)
     with_file_signs = contradicting = None
+    layers: list[str] = []
     if not passed and matching.found:
         run = run_on_signs_of_file(
             model, signature, file, matching, arrays, _close_to_zero
@@ -112,6 +113,7 @@ def compare(
             with_file_signs = float(different[decided].mean())
             contradicting = float(run.contradicting[decided].mean())
             passed = with_file_signs <= LIMIT and contradicting <= LIMIT
+            layers = run.layers
     absolute = [
         np.abs(a.astype(np.float64) - b).ravel()
         for a, b in zip(expected, received, strict=True)
@@ -127,6 +129,7 @@ def compare(
         undecided=float(undecided.mean()),
         beyond_rounding_with_file_signs=with_file_signs,
         contradicting_signs=contradicting,
+        contradicting_layers=tuple(layers),
         class_agreement=_class_agreement(expected, received),
     )
 

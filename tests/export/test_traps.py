@@ -294,3 +294,25 @@ def test_not_finite_outputs(build_student, images, path):
     error = refused(model, images, path)
     assert "not finite" in str(error)
     assert error.report.to_dict()["agreement"]["max_difference"] is None
+
+
+def test_the_layer_behind_what_is_wrong_is_named(build_student, images, path):
+    class Pad(keras.layers.Layer):
+        """Pads in front of a convolution where the export does not look for it."""
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(3, 3, 32, 32), name="kernel")
+
+        def call(self, inputs):
+            padded = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
+            return tf.nn.conv2d(padded, self.kernel, 2, "VALID")
+
+    model = build_student(
+        RectifiedConv2D(32, 3, padding="same", name="before"),
+        Pad(),
+        RectifiedConv2D(32, 3, padding="same", name="behind"),
+        keras.layers.GlobalAveragePooling2D(),
+    )
+    error = refused(model, images, path)
+    assert error.report.agreement.contradicting_layers == ("behind",)
+    assert "the first 1-bit layer whose inputs differ is 'behind'" in str(error)

@@ -85,6 +85,10 @@ def test_one_wrong_padding_value_in_a_deep_network_is_found(deep, place):
     assert not agreement.passed
     # The next 1-bit convolution sees other signs; behind the last there is none.
     assert agreement.contradicting_signs == (0.0 if place == "last" else 1.0)
+    convolutions = [la.name for la in other.layers if isinstance(la, RectifiedConv2D)]
+    assert agreement.contradicting_layers[:1] == tuple(
+        convolutions[index + 1 : index + 2]
+    )
     assert agreement.beyond_rounding_with_file_signs == 1.0
 
 
