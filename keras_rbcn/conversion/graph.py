@@ -165,7 +165,8 @@ def map_tensors(node: Any, tensors: Any) -> tuple[Any, Any]:
     """
 
     def replace(item: Any) -> Any:
-        return tensors(item) if keras.backend.is_keras_tensor(item) else item
+        # As Keras' own records do: `is_keras_tensor` raises for numbers and None.
+        return tensors(item) if hasattr(item, "_keras_history") else item
 
     args, kwargs = tf.nest.map_structure(replace, (node.call_args, node.call_kwargs))
     return tuple(args), dict(kwargs)
