@@ -1,6 +1,7 @@
 """Executes the notebooks of this folder in place, so that their outputs are kept.
 
-    python notebooks/execute.py
+    python notebooks/execute.py              # all of them
+    python notebooks/execute.py quickstart   # one
 
 What would differ from run to run or from machine to machine is taken out: times, the
 Python version, TensorFlow's start-up messages.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -93,9 +95,23 @@ def _joined(outputs: list[Any]) -> list[Any]:
     return joined
 
 
-def main() -> None:
-    """Executes and rewrites every notebook of this folder."""
-    for path in sorted(FOLDER.glob("*.ipynb")):
+def main(names: list[str]) -> None:
+    """Executes and rewrites the named notebooks of this folder; all if none is named.
+
+    Args:
+        names: Names of notebooks, such as "quickstart".
+
+    Raises:
+        ValueError: If there is no notebook of a name.
+    """
+    paths = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
+    unknown = set(names) - set(paths)
+    if unknown:
+        raise ValueError(
+            f"Expected names of notebooks out of {list(paths)}, received: "
+            f"{sorted(unknown)}."
+        )
+    for path in [paths[name] for name in names or paths]:
         print(f"executing {path.name}")
         notebook = execute(path)
         nbformat.validate(notebook)
@@ -103,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

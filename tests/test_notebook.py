@@ -1,4 +1,4 @@
-"""The notebook runs, and the kept one has its outputs and nothing of a machine."""
+"""The notebooks run, and the kept ones have their outputs and nothing of a machine."""
 
 import base64
 import importlib.util
@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-PATH = FOLDER / "quickstart.ipynb"
+NAMES = ["binarize", "quickstart"]
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,22 @@ def execute():
     return module
 
 
-@pytest.fixture(scope="module")
-def kept():
-    return nbformat.read(PATH, as_version=4)
+@pytest.fixture(params=NAMES)
+def path(request):
+    return FOLDER / f"{request.param}.ipynb"
+
+
+@pytest.fixture
+def kept(path):
+    return nbformat.read(path, as_version=4)
+
+
+def _read(name):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def _code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def _outputs(notebook):
@@ -31,7 +44,7 @@ def _outputs(notebook):
 
 
 def _text(notebook):
-    return "".join(
+    return "\n".join(
         o.get("text") or o.data.get("text/plain", "") for o in _outputs(notebook)
     )
 
@@ -45,11 +58,15 @@ def _pictures(notebook):
     return [base64.b64decode(picture) for picture in data]
 
 
-def test_it_runs_on_a_small_setting(execute, kept, monkeypatch):
+def test_these_are_all():
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
+
+
+def test_it_runs_on_a_small_setting(execute, path, kept, monkeypatch):
     monkeypatch.setenv("KERAS_RBCN_EPOCHS", "1")
-    before = PATH.read_bytes()
-    notebook = execute.execute(PATH)
-    assert PATH.read_bytes() == before
+    before = path.read_bytes()
+    notebook = execute.execute(path)
+    assert path.read_bytes() == before
     assert [cell.source for cell in notebook.cells] == [c.source for c in kept.cells]
     assert len(_pictures(notebook)) == len(_pictures(kept))
     assert re.findall(r"epoch +(\d+) ", _text(notebook)) == ["1", "1"]
@@ -57,22 +74,23 @@ def test_it_runs_on_a_small_setting(execute, kept, monkeypatch):
 
 def test_the_kept_one_was_run_from_top_to_bottom(kept):
     nbformat.validate(kept)
-    code = [cell for cell in kept.cells if cell.cell_type == "code"]
+    code = _code(kept)
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert all(cell.outputs for cell in code if "print(" in cell.source)
     kinds = {output.output_type for output in _outputs(kept)}
-    assert kinds <= {"stream", "display_data"}
+    assert kinds <= {"stream", "display_data", "execute_result"}
     assert not [o for o in _outputs(kept) if o.get("name") == "stderr"]
 
 
-def test_the_kept_one_has_pictures(kept):
-    pictures = _pictures(kept)
-    assert len(pictures) >= 4
-    assert all(picture.startswith(b"\x89PNG\r\n") for picture in pictures)
+@pytest.mark.parametrize(("name", "pictures"), [("binarize", 2), ("quickstart", 4)])
+def test_the_kept_one_has_pictures(name, pictures):
+    found = _pictures(_read(name))
+    assert len(found) >= pictures
+    assert all(picture.startswith(b"\x89PNG\r\n") for picture in found)
 
 
-def test_the_kept_one_shows_a_student_that_learned_and_was_exported(kept):
-    text = _text(kept)
+def test_the_kept_one_shows_a_student_that_learned_and_was_exported():
+    text = _text(_read("quickstart"))
     (accuracy,) = re.findall(r"1-bit student: ([\d.]+)%", text)
     assert float(accuracy) >= 97
     (in_file,) = re.findall(r"student\.tflite: ([\d.]+)%", text)
@@ -80,6 +98,73 @@ def test_the_kept_one_shows_a_student_that_learned_and_was_exported(kept):
     assert text.count("LceBconv2d") >= 4
     (times,) = re.findall(r"([\d.]+) times smaller", text)
     assert float(times) > 5
+
+
+class TestWhatTheTextOfBinarizeSays:
+    """What is written between the cells was read from outputs, and must stay so."""
+
+    @pytest.fixture
+    def text(self):
+        return _text(_read("binarize"))
+
+    def test_the_student_guesses_at_first_and_learns(self, text):
+        accuracies = dict(
+            re.findall(r"^(teacher|student \w+ training) +([\d.]+)%", text, re.M)
+        )
+        assert 5 < float(accuracies["student before training"]) < 25
+        assert float(accuracies["student after training"]) >= 97
+        assert float(accuracies["teacher"]) >= 97
+        (in_file,) = re.findall(r"student\.tflite: ([\d.]+)%", text)
+        after = float(accuracies["student after training"])
+        assert float(in_file) == pytest.approx(after, abs=1)
+
+    def test_what_became_of_the_layers(self, text):
+        (table,) = re.findall(r"style 'birealnet'\n(.*?)└", text, re.S)
+        rows = dict(re.findall(r"^│ (\w+) +│ ([^│]*?) +│", table, re.M))
+        assert [name for name, kind in rows.items() if "> Rectified" in kind] == [
+            "block_a",
+            "block_b",
+            "wide",
+            "sep",
+        ]
+        assert [name for name, kind in rows.items() if kind.startswith("-")] == [
+            "stem_relu",
+            "block_a_relu",
+            "block_add",
+            "block_relu",
+        ]
+        added = [name for name, kind in rows.items() if kind == "+ Add"]
+        assert added == ["block_a_shortcut", "block_b_shortcut", "sep_shortcut"]
+        assert rows["sep_depthwise"] == "SeparableConv2D > DepthwiseConv2D"
+
+    def test_the_signs_of_the_separable_convolution_change_more_later(self, text):
+        changing = re.findall(r"^│ (\w+) +│ [\d.]+% │ +([\d.]+)%", text, re.M)
+        names = [name for name, _ in changing]
+        assert names == ["block_a", "block_b", "wide", "sep"] * 2
+        shares = [float(share) for _, share in changing]
+        assert shares[3] == min(shares[:4])
+        assert shares[3] < shares[7]
+        assert "suspicious" not in text
+
+    def test_the_file_keeps_the_promise(self, text):
+        rows = {
+            name: [float(number.replace(",", "")) for number in numbers.split()]
+            for name, numbers in re.findall(
+                r"^(teacher|student, promised|student\.tflite) {2,}"
+                r"((?:[\d,.]+ *){4})$",
+                text,
+                re.M,
+            )
+        }
+        teacher, promised = rows["teacher"], rows["student, promised"]
+        delivered = rows["student.tflite"]
+        assert teacher[0] == 0 < promised[0] == delivered[0]
+        assert 0.9 * promised[1] < delivered[1] < promised[1]
+        assert promised[3] == delivered[3]
+        assert text.count(" LceBconv2d ") == 4
+        (size, megabit) = re.findall(r"file: ([\d,]+) bytes = ([\d.]+) Mbit", text)[0]
+        assert f"student.tflite, {size} bytes" in text
+        assert float(megabit) > delivered[2]
 
 
 def test_the_kept_one_names_no_machine(kept):
@@ -90,10 +175,15 @@ def test_the_kept_one_names_no_machine(kept):
 
 
 def test_the_first_cell_stops_where_no_package_exists(kept, monkeypatch):
-    first = next(cell for cell in kept.cells if cell.cell_type == "code")
+    first = _code(kept)[0]
     monkeypatch.setattr("sys.version_info", (3, 13, 0))
     with pytest.raises(RuntimeError, match=r"3\.10, 3\.11 or 3\.12.*2026\.07"):
         exec(first.source, {})
+
+
+def test_a_notebook_that_is_not_there(execute):
+    with pytest.raises(ValueError, match=r"\['binarize', 'quickstart'\].*'quick'"):
+        execute.main(["quick"])
 
 
 def test_cleaning_keeps_what_is_no_chatter(execute):
