@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from keras_rbcn._backend import keras, require_model
-from keras_rbcn.conversion.graph import own_activation, read_graph
+from keras_rbcn.conversion.graph import is_functional, own_activation, read_graph
 from keras_rbcn.conversion.plan import Plan, make_plan
 from keras_rbcn.conversion.report import make_report
-from keras_rbcn.conversion.selection import choose
+from keras_rbcn.conversion.selection import Choice, choose
 from keras_rbcn.conversion.shortcuts import Shortcuts, plan_shortcuts
 from keras_rbcn.conversion.student import StudentBuilder
 from keras_rbcn.conversion.transfer import transfer
+from keras_rbcn.conversion.trial import blind_layers
 
 STYLES = ("birealnet", "reactnet", "plain")
+_BLIND = "in a trial on random inputs the sign of its inputs was the same everywhere"
 
 
 def binarize(
@@ -36,7 +38,8 @@ def binarize(
 
     Behind a ReLU the sign is +1 everywhere. So an activation is left out on the ways
     that lead to the sign of a 1-bit convolution, through pooling, additions and the
-    like too, and stays on the ways to other layers. What takes its place is the style:
+    like too (whatever reads these sees the map without it), and stays on the ways to
+    other layers. What takes its place is the style:
 
     - `"birealnet"`: nothing; instead a shortcut around every 1-bit convolution whose
       shapes allow one. In a residual block the model's own shortcut joins as early as
@@ -45,6 +48,11 @@ def binarize(
       every 1-bit convolution, and an `RPReLU` in an activation's place wherever more
       than its signs is used.
     - `"plain"`: nothing.
+
+    A convolution stays real as well if what it reads is never negative for other
+    reasons than activations, as far as that is known: of operations that are not
+    (layers of your own, products, functions of TensorFlow) a trial of the student on
+    random inputs tells.
 
     All layers of the student are trainable, whatever was frozen in the model, and
     regularizers of 1-bit kernels are dropped: the kernel loss takes their place.
@@ -95,12 +103,19 @@ def binarize(
             f"Expected `style` to be one of {STYLES}, received: style={style!r}."
         )
     graph = read_graph(model)
-    plan = make_plan(graph, choose(graph, binary, real))
-    _check_plan(model, plan)
-    shortcuts = Shortcuts() if style == "plain" else plan_shortcuts(plan)
-    builder = StudentBuilder(plan, shortcuts, style)
-    student = builder.build(model, name or f"{model.name}_student")
-    transfer(builder.made, plan)
+    choices = choose(graph, binary, real)
+    name = name or f"{model.name}_student"
+    while True:
+        plan = make_plan(graph, choices)
+        _check_plan(model, plan)
+        shortcuts = Shortcuts() if style == "plain" else plan_shortcuts(plan)
+        builder = StudentBuilder(plan, shortcuts, style)
+        student = builder.build(model, name)
+        transfer(builder.made, plan)
+        blind = blind_layers(student, plan)
+        if not blind:
+            break
+        choices |= dict.fromkeys(blind, Choice(False, _BLIND))
     if not return_report:
         return student
     return student, make_report(model, student, style, plan, shortcuts, builder.made)
@@ -114,7 +129,7 @@ def _check_model(model: Any) -> None:
             f"Expected model '{name}' to be built; give it an input shape, such as "
             "keras.Input((224, 224, 3)) as the first layer."
         )
-    if not getattr(model, "_is_graph_network", False):
+    if not is_functional(model):
         raise ValueError(
             f"Expected model '{name}' to be functional or Sequential with a defined "
             f"input shape, received: {type(model).__name__}. The layers of a "
@@ -166,7 +181,7 @@ def _check_layers(model: Any) -> None:
             [la for la in layers if type(la).__name__ in ("AddLoss", "AddMetric")],
         ),
         (
-            "no activation layers with weights inside convolutions: put them behind",
+            "no layers as activations of other layers: put them behind",
             [la for la in layers if isinstance(own_activation(la), keras.layers.Layer)],
         ),
     ):

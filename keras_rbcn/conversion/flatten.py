@@ -7,7 +7,12 @@ from typing import Any
 
 from keras_rbcn._backend import keras, require_model, tf
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
-from keras_rbcn.conversion.graph import map_tensors
+from keras_rbcn.conversion.graph import (
+    is_functional,
+    map_tensors,
+    training_argument,
+    with_training,
+)
 
 
 def flatten(model: Any, name: str | None = None) -> Any:
@@ -16,7 +21,9 @@ def flatten(model: Any, name: str | None = None) -> Any:
     A classifier on top of a pretrained network is often a model within a model, whose
     layers `binarize` cannot reach and `RBCNModel` cannot tap. The copy computes the
     same with layers, and weights, of its own. Layers keep their names; where two have
-    the same one, they get the name of the model they were in as a prefix.
+    the same one, they get the name of the model they were in as a prefix, and a number
+    if that is taken as well. An output is called by the layer that makes it, also where
+    a model within made it under its own name.
 
     Args:
         model: Built functional or Sequential Keras 2 model; so are the models within.
@@ -27,7 +34,8 @@ def flatten(model: Any, name: str | None = None) -> Any:
 
     Raises:
         TypeError: If `model` is no Keras 2 model.
-        ValueError: If a model is subclassed or not built, or a layer cannot be copied.
+        ValueError: If a model is subclassed or not built, is called on inputs of
+            another rank or type than its own, or if a layer cannot be copied.
 
     Example:
         >>> inside = keras.Sequential([
@@ -35,7 +43,8 @@ def flatten(model: Any, name: str | None = None) -> Any:
         ...     keras.layers.Conv2D(4, 3, name="a"),
         ...     keras.layers.Conv2D(4, 3, name="b"),
         ... ])
-        >>> model = keras.Sequential([inside, keras.layers.Flatten(name="c")])
+        >>> inputs = keras.Input((8, 8, 3))
+        >>> model = keras.Model(inputs, keras.layers.Flatten(name="c")(inside(inputs)))
         >>> [layer.name for layer in flatten(model).layers[1:]]
         ['a', 'b', 'c']
     """
@@ -57,7 +66,7 @@ def flatten(model: Any, name: str | None = None) -> Any:
 
 
 def _check(model: Any) -> None:
-    if not getattr(model, "_is_graph_network", False):
+    if not is_functional(model):
         raise ValueError(
             f"Expected model '{model.name}' to be a built functional or Sequential "
             f"model, received: {type(model).__name__}. Rebuild it with the functional "
@@ -68,36 +77,82 @@ def _check(model: Any) -> None:
             _check(layer)
 
 
+def _check_inputs(model: Any, tensors: list[Any]) -> None:
+    """Raises where Keras would change the inputs of a model within."""
+    own, received = (
+        [(_kind(tensor), len(tensor.shape)) for tensor in found]
+        for found in (model.inputs, tensors)
+    )
+    if own != received:
+        raise ValueError(
+            f"Expected model '{model.name}' to be called on inputs of its own type and "
+            f"number of axes, {own}, received: {received}. Put a layer in front of it "
+            "that makes them so, such as keras.layers.Reshape or "
+            "keras.layers.Rescaling(1.0)."
+        )
+
+
+def _kind(tensor: Any) -> str:
+    # Layers cast floating-point numbers to their own type themselves.
+    return "floating" if tensor.dtype.is_floating else str(tensor.dtype.name)
+
+
 class _Copier:
     """Calls copies of all layers, those within models too."""
 
     def __init__(self, model: Any) -> None:
         self._copies: dict[int, tuple[Any, Any]] = {}
-        self._counts = Counter(_inner_names(model))
+        inputs = [tensor._keras_history.layer.name for tensor in model.inputs]
+        self._counts = Counter([*inputs, *_inner_names(model)])
+        # Names that layers keep, and then those that were given.
+        self._taken = {name for name, count in self._counts.items() if count == 1}
+        self._taken.update(inputs)
 
-    def run(self, model: Any, inputs: list[Any], path: str) -> list[Any]:
+    def run(
+        self, model: Any, inputs: list[Any], path: str, training: Any = None
+    ) -> list[Any]:
         """The flat outputs of a model on other inputs."""
         tensors = dict(zip(map(id, tf.nest.flatten(model.inputs)), inputs, strict=True))
         depths = sorted(model._nodes_by_depth, reverse=True)
         for node in (n for depth in depths for n in model._nodes_by_depth[depth]):
             if node.is_input or any(id(t) not in tensors for t in node.keras_inputs):
                 continue
-            outputs = self._call(node, tensors, path)
+            outputs = self._call(node, tensors, path, training)
             flat = map(id, tf.nest.flatten(node.outputs))
             tensors |= zip(flat, outputs, strict=True)
         return [tensors[id(tensor)] for tensor in tf.nest.flatten(model.outputs)]
 
-    def _call(self, node: Any, tensors: dict[int, Any], path: str) -> list[Any]:
+    def _call(
+        self, node: Any, tensors: dict[int, Any], path: str, training: Any
+    ) -> list[Any]:
         layer = node.layer
-        if isinstance(layer, keras.Model):
-            given = [tensors[id(tensor)] for tensor in node.keras_inputs]
-            return self.run(layer, given, f"{path}{layer.name}_")
-        if id(layer) not in self._copies:
-            name = layer.name if self._counts[layer.name] == 1 else path + layer.name
-            self._copies[id(layer)] = (layer, copy_layer(layer, name=name))
         args, kwargs = map_tensors(node, lambda tensor: tensors[id(tensor)])
+        # As in Keras: what a layer is called with counts, then what its model is.
+        own = training_argument(layer, args, kwargs)
+        training = training if own is None else own
+        if isinstance(layer, keras.Model):
+            given = args[0] if args else kwargs["inputs"]
+            # In the order of the model's inputs; a dictionary goes by their names.
+            flat = layer._flatten_to_reference_inputs(given)
+            _check_inputs(layer, flat)
+            return self.run(layer, flat, f"{path}{layer.name}_", training)
+        if training is not None and layer._call_spec.expects_training_arg:
+            args, kwargs = with_training(layer, training, args, kwargs)
+        if id(layer) not in self._copies:
+            copy = copy_layer(layer, name=self._name(layer, path))
+            self._copies[id(layer)] = (layer, copy)
         _, copy = self._copies[id(layer)]
         return tf.nest.flatten(copy(*args, **kwargs))
+
+    def _name(self, layer: Any, path: str) -> str:
+        if self._counts[layer.name] == 1:
+            return str(layer.name)
+        name, number = f"{path}{layer.name}", 1
+        while name in self._taken:
+            number += 1
+            name = f"{path}{layer.name}_{number}"
+        self._taken.add(name)
+        return name
 
     def copy_weights(self) -> None:
         """Gives all copies the weights and the `trainable` of their originals."""

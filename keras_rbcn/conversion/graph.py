@@ -114,6 +114,17 @@ def own_activation(layer: Any) -> Any:
     return None if activation in (None, keras.activations.linear) else activation
 
 
+def own_activation_calls(call: Call) -> list[Call]:
+    """The activation within the layer of a call, as a list of one call or none."""
+    return [c for value in call.outputs for c in value.consumers if c.node is None]
+
+
+def is_functional(model: Any) -> bool:
+    """Whether the model computes what its graph says."""
+    calls = [kind.call for kind in (keras.Sequential, *keras.Sequential.__bases__)]
+    return getattr(model, "_is_graph_network", False) and type(model).call in calls
+
+
 def read_graph(model: Any) -> Graph:
     """Reads the graph of a functional or Sequential model.
 
@@ -154,6 +165,22 @@ def _append(
         call.origins |= value.origins
     call.outputs = tuple(Value(shape, call, origins=call.origins) for shape in shapes)
     calls.append(call)
+
+
+def training_argument(layer: Any, args: Any, kwargs: Any) -> Any:
+    """The `training` that a layer is called with, or None."""
+    if not layer._call_spec.arg_was_passed("training", args[1:], kwargs):
+        return None
+    return layer._call_spec.get_arg_value("training", args[1:], kwargs)
+
+
+def with_training(layer: Any, training: Any, args: Any, kwargs: Any) -> Any:
+    """Arguments of a call with another `training`, or without any."""
+    first, rest = args[:1], args[1:]
+    rest, kwargs = layer._call_spec.set_arg_value(
+        "training", training, rest, dict(kwargs), pop_kwarg_if_none=True
+    )
+    return (*first, *rest), kwargs
 
 
 def map_tensors(node: Any, tensors: Any) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import keras
-from keras_rbcn.conversion.graph import Call, Graph, Value
+from keras_rbcn.conversion.graph import Call, Graph, Value, own_activation_calls
 from keras_rbcn.conversion.operations import (
     KEEP_SIGNS,
     is_activation,
@@ -142,11 +142,14 @@ def make_plan(graph: Graph, choices: dict[Any, Choice]) -> Plan:
 def _bypass_before(value: Value, reader: Call, plan: Plan) -> None:
     """Leaves activations out on all ways on which signs reach a convolution."""
     pending = [(value, reader)]
+    seen: set[Edge] = set()
     while pending:
         value, reader = pending.pop()
         call = value.producer
-        if call is None or (value, reader) in plan.bypassed:
+        edge = (value, reader)
+        if call is None or edge in plan.bypassed or edge in seen:
             continue
+        seen.add(edge)
         if is_activation(call):
             plan.bypassed.add((value, reader))
             pending.append((call.inputs[0], call))
@@ -200,6 +203,8 @@ def _commute(pool: Call, norm: Call, plan: Plan) -> bool:
         and plan.is_called_once(pool)
         and plan.is_called_once(norm)
         and norm.inputs[0] is pool.output
+        # It would get another name.
+        and not norm.output.is_output
     )
 
 
@@ -254,7 +259,7 @@ def _plan_normalizations(plan: Plan) -> None:
         found = {None if norm is None else norm.layer for norm in norms}
         if found == {None}:
             # Not at the model's end: an output would get another name and meaning.
-            if not any(c.output.is_output for c in calls) and not all(
+            if not any(makes_output(c) for c in calls) and not all(
                 _has_normalized_input(c, plan) for c in calls
             ):
                 plan.normalizations.add(layer)
@@ -262,6 +267,11 @@ def _plan_normalizations(plan: Plan) -> None:
             norm: Any = found.pop()
             if len(plan.graph.calls_of(norm)) == len(calls) and norm.axis == [3]:
                 plan.absorbed[layer] = norm
+
+
+def makes_output(call: Call) -> bool:
+    """Whether an output of the model comes from the layer of a call itself."""
+    return any(c.output.is_output for c in (call, *own_activation_calls(call)))
 
 
 def _has_normalized_input(call: Call, plan: Plan) -> bool:

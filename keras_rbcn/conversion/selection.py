@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_rbcn._backend import keras
-from keras_rbcn.conversion.graph import Call, Graph, Value, has_kernel, own_activation
+from keras_rbcn.conversion.graph import (
+    Call,
+    Graph,
+    Value,
+    has_kernel,
+    own_activation_calls,
+)
 from keras_rbcn.conversion.operations import (
-    is_activation,
-    is_nonnegative,
     is_normalization,
     is_product,
     is_sum,
-    sign_sources,
+    nonnegative_makers,
 )
 
 # Exactly these: what a subclass computes is not known.
@@ -24,10 +28,17 @@ CONVERTIBLE = (keras.layers.Conv2D, keras.layers.SeparableConv2D)
 
 @dataclass(frozen=True)
 class Choice:
-    """What becomes of a layer with a kernel, and why."""
+    """What becomes of a layer with a kernel, and why.
+
+    Attributes:
+        binary: Whether it becomes 1-bit.
+        reason: Why.
+        wished: Whether the user asked for it.
+    """
 
     binary: bool
     reason: str
+    wished: bool = False
 
 
 def choose(graph: Graph, binary: Any, real: Any) -> dict[Any, Choice]:
@@ -54,8 +65,9 @@ def choose(graph: Graph, binary: Any, real: Any) -> dict[Any, Choice]:
             f"`binary` and `real` both match {both}."
         )
     choices = {}
+    nonnegative = nonnegative_makers(graph)
     for layer in layers:
-        impossible = _impossible(layer, graph)
+        impossible = _impossible(layer, graph, nonnegative)
         if impossible:
             if layer in wanted:
                 raise ValueError(
@@ -64,9 +76,9 @@ def choose(graph: Graph, binary: Any, real: Any) -> dict[Any, Choice]:
                 )
             choices[layer] = Choice(False, impossible)
         elif layer in unwanted:
-            choices[layer] = Choice(False, "kept real as asked for (`real`)")
+            choices[layer] = Choice(False, "kept real as asked for (`real`)", True)
         elif layer in wanted:
-            choices[layer] = Choice(True, "1-bit as asked for (`binary`)")
+            choices[layer] = Choice(True, "1-bit as asked for (`binary`)", True)
         else:
             reason = _better_real(layer, graph)
             choices[layer] = Choice(not reason, reason or "1-bit convolution")
@@ -131,7 +143,7 @@ def _named(name: str, layers: list[Any], graph: Graph, argument: str) -> Any:
     )
 
 
-def _impossible(layer: Any, graph: Graph) -> str:
+def _impossible(layer: Any, graph: Graph, nonnegative: dict[Value, Call]) -> str:
     """Why the layer cannot be 1-bit, or nothing."""
     kind = type(layer).__name__
     if isinstance(layer, keras.layers.Dense):
@@ -147,32 +159,21 @@ def _impossible(layer: Any, graph: Graph) -> str:
     calls = graph.calls_of(layer)
     if any(len(call.inputs[0].shape) != 4 for call in calls):
         return "its inputs have other axes than batch, height, width and channels"
-    source = next(filter(None, (_nonnegative_source(c.inputs[0]) for c in calls)), None)
-    if source is not None and kind == "Conv2D":
+    makers = [nonnegative.get(call.inputs[0]) for call in calls]
+    maker = next(filter(None, makers), None)
+    if maker is not None and kind == "Conv2D":
         return (
-            f"its inputs, from '{source.name}', are never negative: their sign is +1 "
+            f"its inputs, from '{maker.name}', are never negative: their sign is +1 "
             "everywhere"
         )
+    for call in calls:
+        for activation in own_activation_calls(call):
+            if activation.output.is_output and activation.output.consumers:
+                return (
+                    "last convolution, makes the model's outputs by an activation of "
+                    "its own that other layers read as well"
+                )
     return ""
-
-
-def _nonnegative_source(value: Value) -> Call | None:
-    """What makes a value never negative, other than activations.
-
-    Those are taken out where they stand in front of a 1-bit convolution.
-    """
-    call = value.producer
-    if call is None:
-        return None
-    if is_activation(call):
-        return _nonnegative_source(call.inputs[0])
-    sources = [_nonnegative_source(source) for source in sign_sources(call)]
-    if sources:
-        # A sum or concatenation may be negative where one of its parts may.
-        return sources[0] if all(sources) else None
-    # A convolution's own activation is a call of its own, and was seen above.
-    plain = own_activation(call.layer) is None
-    return call if plain and is_nonnegative(call.layer) else None
 
 
 def _better_real(layer: Any, graph: Graph) -> str:
@@ -239,7 +240,7 @@ def _longer_way(start: Value, end: Value, graph: Graph) -> bool:
 
 def _makes_outputs(call: Call) -> bool:
     """Whether an output follows without a normalisation or another kernel between."""
-    pending = [call.output]
+    pending, seen = [call.output], {call.output}
     while pending:
         value = pending.pop()
         if value.is_output:
@@ -247,5 +248,6 @@ def _makes_outputs(call: Call) -> bool:
         for following in value.consumers:
             scaled = is_normalization(following.layer) or is_product(following)
             if not following.has_kernel and not scaled:
-                pending += following.outputs
+                pending += [v for v in following.outputs if v not in seen]
+                seen.update(following.outputs)
     return False

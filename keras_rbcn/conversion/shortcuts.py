@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from keras_rbcn._backend import keras
 from keras_rbcn.conversion.graph import Call, Value
 from keras_rbcn.conversion.operations import is_activation, is_sum
-from keras_rbcn.conversion.plan import Plan
+from keras_rbcn.conversion.plan import Plan, makes_output
 
 _DROPOUT = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
 
@@ -140,7 +140,7 @@ def _only_way(value: Value, reader: Call, plan: Plan) -> Value | None:
 
 def _can_add_own(call: Call, plan: Plan) -> bool:
     normalized = plan.normalized(call)
-    if not plan.is_called_once(call) or normalized.is_output:
+    if not plan.is_called_once(call) or normalized.is_output or makes_output(call):
         return False
     if normalized.producer in plan.swapped:
         return False  # In the model the normalised map is a pooled one.

@@ -9,9 +9,16 @@ from typing import Any
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.conversion.cloning import copy_layer
-from keras_rbcn.conversion.graph import Call, Value, map_tensors, own_activation
+from keras_rbcn.conversion.graph import (
+    Call,
+    Value,
+    map_tensors,
+    own_activation,
+    training_argument,
+    with_training,
+)
 from keras_rbcn.conversion.operations import is_activation
-from keras_rbcn.conversion.plan import Plan
+from keras_rbcn.conversion.plan import Plan, makes_output
 from keras_rbcn.conversion.shortcuts import Shortcuts
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
 
@@ -64,7 +71,8 @@ class StudentBuilder:
         self._style = style
         self.made: list[Made] = []
         self._layers: dict[tuple[Any, str], Any] = {}
-        self._names = {layer.name for layer in plan.graph.layers()}
+        inputs = [tensor._keras_history.layer for tensor, _ in plan.graph.inputs]
+        self._names = {layer.name for layer in (*plan.graph.layers(), *inputs)}
         self._tensors: dict[Value, Any] = {}
         # The RPReLU in the place of an activation, on the ways where that is left out.
         self._replacements: dict[Call, Any] = {}
@@ -120,10 +128,7 @@ class StudentBuilder:
         elif self._plan.is_binary(call):
             self._tensors[call.output] = self._rectified(call)
         else:
-            changes = {}
-            if own_activation(call.layer) and not self._keeps_activation(call):
-                changes["activation"] = "linear"
-            self._copy(call, **changes)
+            self._build_other(call)
         for value in call.outputs:
             if value in self._shortcuts.added:
                 self._tensors[value] = self._with_shortcut(value)
@@ -140,6 +145,15 @@ class StudentBuilder:
 
     # --- layers --------------------------------------------------------------------
 
+    def _build_other(self, call: Call) -> None:
+        changes = {}
+        if own_activation(call.layer) and not self._keeps_activation(call):
+            changes["activation"] = "linear"
+            if makes_output(call):
+                # The name of the model's output goes with the activation.
+                changes["name"] = self._name(f"{call.name}_linear")
+        self._copy(call, **changes)
+
     def _copy(self, call: Call, **changes: Any) -> None:
         layer = self._layer(
             call.layer, "copy", lambda: copy_layer(call.layer, **changes)
@@ -148,9 +162,10 @@ class StudentBuilder:
         args, kwargs = map_tensors(
             call.node, lambda tensor: self._operand(values[id(tensor)], call)
         )
-        if _is_norm(call):
+        training = training_argument(call.layer, args, kwargs)
+        if training is False or (training is not None and _is_norm(call)):
             # Called in inference mode for fine-tuning; the student's are to learn.
-            kwargs.pop("training", None)
+            args, kwargs = with_training(call.layer, None, args, kwargs)
         outputs = tf.nest.flatten(layer(*args, **kwargs))
         self._tensors |= zip(call.outputs, outputs, strict=True)
 
@@ -166,7 +181,9 @@ class StudentBuilder:
             if (value, reader) in self._plan.bypassed
         ]
         if self._style == "reactnet" and any(self._is_read(value, r) for r in bypassed):
-            layer = self._new(RPReLU, f"{call.name}_rprelu", "added for an activation")
+            layer = self._new(
+                RPReLU, f"{call.name}_rprelu", "added for an activation", call.layer
+            )
             self._replacements[call] = layer(self._operand(call.inputs[0], call))
         if not value.is_output and len(bypassed) == len(value.consumers):
             return
@@ -175,12 +192,13 @@ class StudentBuilder:
         elif self._keeps_activation(call):
             self._tensors[value] = self._tensors[call.inputs[0]]
         else:
+            name = call.name if value.is_output else f"{call.name}_activation"
             layer = self._layer(
                 call.layer,
                 "activation",
                 lambda: keras.layers.Activation(
                     own_activation(call.layer),
-                    name=self._name(f"{call.name}_activation"),
+                    name=name if value.is_output else self._name(name),
                     dtype=call.layer.dtype_policy,
                 ),
             )
@@ -216,7 +234,7 @@ class StudentBuilder:
             x = self._layer(layer, "depthwise", lambda: self._depthwise(layer))(x)
         self._real_inputs[call] = x
         if self._style == "reactnet" or call in self._plan.gated:
-            x = self._new(RSign, f"{layer.name}_sign", "added: threshold")(x)
+            x = self._new(RSign, f"{layer.name}_sign", "added: threshold", layer)(x)
         x = self._layer(layer, "rectified", lambda: self._convolution(call))(x)
         if layer in self._plan.normalizations:
             x = self._layer(layer, "normalization", lambda: self._norm(layer))(x)
@@ -277,8 +295,9 @@ class StudentBuilder:
         else:
             assert shortcut.reader is not None
             addend = self._operand(shortcut.value, shortcut.reader)
-        name = f"{shortcut.convolution.name}_shortcut"
-        layer = self._new(keras.layers.Add, name, "added: shortcut")
+        source = shortcut.convolution.layer
+        name = f"{source.name}_shortcut"
+        layer = self._new(keras.layers.Add, name, "added: shortcut", source)
         return layer([self._tensors[value], addend])
 
     # --- bookkeeping ---------------------------------------------------------------
@@ -290,9 +309,9 @@ class StudentBuilder:
             self.made.append(Made(self._layers[source, role], source, role))
         return self._layers[source, role]
 
-    def _new(self, make: Any, name: str, role: str) -> Any:
-        """A layer that the teacher has no counterpart of."""
-        layer = make(name=self._name(name))
+    def _new(self, make: Any, name: str, role: str, source: Any) -> Any:
+        """A layer that the teacher has no counterpart of, under a source's policy."""
+        layer = make(name=self._name(name), dtype=source.dtype_policy)
         self.made.append(Made(layer, None, role))
         return layer
 
@@ -314,5 +333,14 @@ def _readers(call: Call) -> list[Call]:
 
 
 def _again(initializer: Any) -> Any:
-    """An initializer of the same kind; an instance gives the same values again."""
-    return keras.initializers.serialize(initializer)
+    """An initializer of the same kind; an instance gives the same values again.
+
+    The default one for a function that is not registered, which could not be loaded
+    again: the values are copied in any case.
+    """
+    config = keras.initializers.serialize(initializer)
+    try:
+        keras.initializers.get(config)
+    except ValueError:
+        return "glorot_uniform"
+    return config
