@@ -335,12 +335,14 @@ def _readers(call: Call) -> list[Call]:
 def _again(initializer: Any) -> Any:
     """An initializer of the same kind; an instance gives the same values again.
 
-    The default one for a function that is not registered, which could not be loaded
-    again: the values are copied in any case.
+    The default one in the place of a function or class that is not registered: a saved
+    student could not be loaded again. The values are copied in any case.
     """
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return "glorot_uniform"
     config = keras.initializers.serialize(initializer)
     try:
         keras.initializers.get(config)
-    except ValueError:
+    except (TypeError, ValueError):
         return "glorot_uniform"
     return config
