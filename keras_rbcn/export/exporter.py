@@ -219,10 +219,13 @@ def _disagreement(student: Any, agreement: Agreement, suspects: dict[str, str]) 
             "behind the last of them."
         )
     if not suspects:
-        return message + (
-            " No known cause was found. 1-bit convolutions convert rightly with "
-            "padding='valid', or padding='same' with pad_values=1.0."
-        )
+        hint = " No known cause was found."
+        if agreement.undecided or agreement.beyond_rounding_with_file_signs is not None:
+            hint += (
+                " 1-bit convolutions convert rightly with padding='valid', or "
+                "padding='same' with pad_values=1.0."
+            )
+        return message + hint
     return (
         message
         + " Likely causes:\n"

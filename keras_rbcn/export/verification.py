@@ -34,6 +34,9 @@ from keras_rbcn.tflite.interpreter import TFLiteModel
 
 # Difference that rounding explains, as a share of the spread of an output's channel.
 ROUNDING = 1e-4
+# The same for a model without 1-bit layers, in which rounding adds up from the first to
+# the last: right files of Keras' ResNet50 with random weights are beyond 1e-4.
+FLOAT_ROUNDING = 1e-3
 # And as a share of the value itself: a few units in the last place of a float32.
 _OWN_ROUNDING = 8 * np.finfo(np.float32).eps
 # The smallest spread of a class's probability, as a share of the largest class's.
@@ -98,8 +101,9 @@ def compare(
     received = file.predict(arrays if len(arrays) > 1 else arrays[0])
     received = received if isinstance(received, list) else [received]
     differences = _relative_differences(expected, received)
+    one_bit = matching.found or binary_layers(model)
     # NaN, on either side, compares as false: it is never within rounding.
-    beyond = ~(differences <= ROUNDING)
+    beyond = ~(differences <= (ROUNDING if one_bit else FLOAT_ROUNDING))
     passed = bool(beyond.mean() <= LIMIT)
     with_file_signs = contradicting = None
     layers: list[str] = []

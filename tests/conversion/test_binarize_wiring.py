@@ -22,6 +22,9 @@ def identity(x):
     return x
 
 
+PADDINGS = (1, ((0, 1), (0, 1)), ((1, 2), (1, 0)))
+
+
 def activated(rng, x):
     return layers.Activation(identity)(x) if rng.random() < 0.6 else x
 
@@ -97,12 +100,11 @@ def between(rng, x):
     ][rng.integers(4)](x)
 
 
-def model_without_activations(seed):
+def model_without_activations(seed, parts):
     rng = np.random.default_rng(seed)
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(6, 3, padding="same", activation=identity)(inputs)
     outputs = []
-    parts = (block, block, residual, residual, branched, shared, between)
     for _ in range(rng.integers(3, 7)):
         if x.shape[1] >= 3:
             x = parts[rng.integers(len(parts))](rng, x)
@@ -131,18 +133,45 @@ def real_kernels(monkeypatch):
     monkeypatch.setattr(RectifiedConv2D, "call", call)
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_without_signs_student_and_teacher_are_equal(seed, real_kernels):
-    teacher = model_without_activations(seed)
-    student, report = rbcn.binarize(teacher, "plain", return_report=True)
-    assert report.binary_convolutions
+def without_additions(student, report):
+    """Makes all that was added to the student do nothing."""
     for row in report.layers:
+        layer = student.get_layer(row.name) if row.kind_after else None
         if row.reason == "added: the convolution has none":
             # Such a normalisation divides by the root of 1 + epsilon.
-            norm = student.get_layer(row.name)
-            norm.moving_variance.assign(norm.moving_variance - norm.epsilon)
+            layer.moving_variance.assign(layer.moving_variance - layer.epsilon)
+        elif row.reason == "added: shortcut":
+            layer.call = lambda tensors: tensors[0]
+        elif row.kind_after == "RPReLU":
+            layer.slope.assign(tf.ones_like(layer.slope))
+
+
+def assert_equal(student, teacher):
     data = samples(teacher)
     for a, b in zip(
         tf.nest.flatten(student(data)), tf.nest.flatten(teacher(data)), strict=True
     ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+
+
+CHAINED = (block, block, branched, shared, between)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_without_signs_plain_student_and_teacher_are_equal(seed, real_kernels):
+    teacher = model_without_activations(seed, (*CHAINED, residual, residual))
+    student, report = rbcn.binarize(teacher, "plain", return_report=True)
+    assert report.binary_convolutions
+    without_additions(student, report)
+    assert_equal(student, teacher)
+
+
+@pytest.mark.parametrize("style", ["birealnet", "reactnet"])
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_without_additions_other_students_are_equal_too(seed, style, real_kernels):
+    """But for residual blocks, whose own shortcut joins earlier."""
+    teacher = model_without_activations(seed, CHAINED)
+    student, report = rbcn.binarize(teacher, style, return_report=True)
+    assert any(row.reason.startswith("added") for row in report.layers)
+    without_additions(student, report)
+    assert_equal(student, teacher)

@@ -159,3 +159,14 @@ def test_values_within_rounding_of_zero_make_a_sample_undecided(decided):
     images[5, 0, 0, 0] = 0.0  # Exactly zero is +1 on both sides.
     agreement = answered(model, expected, images)
     assert agreement.undecided == 1 / 16
+
+
+@pytest.mark.parametrize(
+    ("relative", "passed"), [(5e-4, True), (5e-3, False)], ids=["rounding", "wrong"]
+)
+def test_rounding_may_add_up_in_a_model_without_signs(relative, passed):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    inputs = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    expected = model.predict(inputs, verbose=0)
+    spread = np.subtract(*np.percentile(expected, [95, 5], axis=0))
+    assert answered(model, expected + relative * spread, inputs).passed is passed
