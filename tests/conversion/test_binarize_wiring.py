@@ -157,7 +157,7 @@ def assert_equal(student, teacher):
 CHAINED = (block, block, branched, shared, between)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(28))
 def test_without_signs_plain_student_and_teacher_are_equal(seed, real_kernels):
     teacher = model_without_activations(seed, (*CHAINED, residual, residual))
     student, report = rbcn.binarize(teacher, "plain", return_report=True)
@@ -167,11 +167,11 @@ def test_without_signs_plain_student_and_teacher_are_equal(seed, real_kernels):
 
 
 @pytest.mark.parametrize("style", ["birealnet", "reactnet"])
-@pytest.mark.parametrize("seed", range(100, 112))
+@pytest.mark.parametrize("seed", range(100, 108))
 def test_without_additions_other_students_are_equal_too(seed, style, real_kernels):
     """But for residual blocks, whose own shortcut joins earlier."""
     teacher = model_without_activations(seed, CHAINED)
     student, report = rbcn.binarize(teacher, style, return_report=True)
-    assert any(row.reason.startswith("added") for row in report.layers)
+    assert report.binary_convolutions
     without_additions(student, report)
     assert_equal(student, teacher)
