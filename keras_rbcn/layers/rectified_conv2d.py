@@ -249,4 +249,9 @@ def _exportable_quantizer(quantizer: Any, argument: str) -> Any:
             "class of that name: the converter turns others into float operators, or "
             f"into wrong ones, without a message. Received: {argument}={quantizer!r}."
         )
+    if isinstance(quantizer, str):
+        # Keras would number it, and the same model would give another file the next
+        # time it is built in a process.
+        kind: Any = type(found)
+        return kind(name=argument)
     return found

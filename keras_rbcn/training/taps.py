@@ -156,15 +156,18 @@ def _automatic_taps(student: Any, teacher: Any, taps: str) -> list[Tap]:
             f"names or pairs, received: taps={taps!r}. Write one layer as [{taps!r}]."
         )
     pairs = {}
-    # A layer that is called twice has no one feature map.
     for layer in student.layers:
-        if isinstance(layer, RectifiedConv2D) and len(layer.inbound_nodes) == 1:
-            ours = _normalized_output(student, layer)
-            theirs = _counterpart(ours, layer, teacher)
+        if not isinstance(layer, RectifiedConv2D):
+            continue
+        ours = _normalized_output(student, layer)
+        theirs = _counterpart(ours, layer, teacher)
+        # A layer that is called twice has no one feature map.
+        found = [part for part in (layer, ours, theirs) if part is not None]
+        if all(len(part.inbound_nodes) == 1 for part in found):
             pairs[_as_pooled(ours, theirs, student)] = theirs
     unpaired = [layer.name for layer, found in pairs.items() if found is None]
     if not pairs or unpaired:
-        found = (
+        problem = (
             f"the teacher '{teacher.name}' has no layers named {unpaired}"
             if unpaired
             else f"the student '{student.name}' has no RectifiedConv2D at its top "
@@ -173,8 +176,8 @@ def _automatic_taps(student: Any, teacher: Any, taps: str) -> list[Tap]:
         raise ValueError(
             "Expected to pair the taps by name: the batch normalisation behind each "
             "rectified convolution of the student with the teacher's layer of the same "
-            f"name, but {found}. Pass `taps=[(student_layer, teacher_layer), ...]`, or "
-            "`taps=[]` to train without feature discriminators."
+            f"name, but {problem}. Pass `taps=[(student_layer, teacher_layer), ...]`, "
+            "or `taps=[]` to train without feature discriminators."
         )
     resolved = [Tap(ours.name, found.name) for ours, found in pairs.items()]
     return resolved if taps == "convolution" else _last_of_each_stage(student, resolved)

@@ -346,3 +346,8 @@ def test_do_not_accept_channels_first_from_the_keras_configuration():
             RectifiedConv2D(2, 3)
     finally:
         keras.backend.set_image_data_format("channels_last")
+
+
+def test_a_layer_is_configured_the_same_whatever_was_built_before():
+    configs = [RectifiedConv2D(4, 3, name="rc").get_config() for _ in range(2)]
+    assert configs[0] == configs[1]

@@ -129,3 +129,17 @@ def test_another_number_of_classes_is_refused(classes):
     ):
         rbcn.RBCNModel(other, teacher)
     rbcn.RBCNModel(other, teacher, check_teacher=False)
+
+
+def test_a_normalisation_of_two_convolutions_is_passed_over():
+    shared = norm("shared")
+    parts = convolution(), shared, convolution("b"), shared, convolution("c"), norm("n")
+    assert taps(teacher_of(*parts)) == [("n", "n")]
+
+
+def test_a_normalisation_that_was_called_elsewhere_is_passed_over():
+    outside = norm("outside")
+    parts = convolution(), outside, convolution("b"), norm("n")
+    teacher = teacher_of(*parts)
+    outside(keras.Input((8, 8, 4)))
+    assert taps(teacher) == [("n", "n")]
