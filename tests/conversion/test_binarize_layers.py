@@ -210,12 +210,14 @@ def test_regularizers_of_1_bit_kernels_only_are_dropped():
 
 
 def test_other_kinds_of_floating_point_numbers():
-    keras.backend.set_floatx("float64")
+    # The policy, which counts for more than `set_floatx` once it has been set.
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float64")
     try:
-        inputs = keras.Input(SHAPE)
+        inputs = keras.Input(SHAPE, dtype="float64")
         teacher = randomize(keras.Model(inputs, head(block(block(inputs, "f"), "a"))))
     finally:
-        keras.backend.set_floatx("float32")
+        keras.mixed_precision.set_global_policy(before)
     student = rbcn.binarize(teacher)
     assert student(samples(teacher)).dtype == tf.float64
     layer = student.get_layer("a")
