@@ -31,8 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from applications_table import with_table
-from result_files import write_results
-from step_time import machine
+from result_files import machine, versions, write_results
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -395,11 +394,10 @@ def tables(rows: list[dict[str, Any]]) -> str:
 
 def markdown(result: dict[str, Any]) -> str:
     machine = result["machine"]
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     return (
         "# What binarize makes of networks that this project did not write\n\n"
         f"Written by benchmarks/conversions.py with Python {machine['python']}, "
-        f"{versions}.\n\n"
+        f"{versions(machine)}.\n\n"
         f"Random weights, {CLASSES} classes, random images. A step is one of Adam, "
         f"with the learning rate given, on {TRAINED} images: how many of the starts "
         "lower the loss (all that `RBCNModel` minimises), and its medians before and "

@@ -28,8 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from conversions import settle
-from result_files import write_results
-from step_time import machine
+from result_files import described, machine, markdown_table, write_results
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -108,13 +107,10 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def markdown(result: dict[str, Any]) -> str:
     lines = [COLUMNS, ("---", *["---:"] * 4, "---"), *map(cells, result["rows"])]
-    machine = result["machine"]
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     return (
         "# Limits of time and memory\n\n"
-        f"Written by benchmarks/limits.py on {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
-        f"{versions}.\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        f"Written by benchmarks/limits.py on {described(result['machine'])}.\n\n"
+        + markdown_table(lines)
     )
 
 

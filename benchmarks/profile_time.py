@@ -19,8 +19,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from result_files import write_results
-from step_time import machine
+from result_files import described, machine, markdown_table, write_results
 
 from keras_rbcn import applications
 from keras_rbcn._backend import keras
@@ -98,14 +97,11 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
 def markdown(result: dict[str, Any]) -> str:
     lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1))]
     lines += [cells(row) for row in result["rows"]]
-    machine = result["machine"]
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     return (
         "# Time that a profile takes\n\n"
-        f"Written by benchmarks/profile_time.py on {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
-        f"{versions}; {result['rounds']} rounds. The aim was less than {AIM} s.\n\n"
-        + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        f"Written by benchmarks/profile_time.py on {described(result['machine'])}; "
+        f"{result['rounds']} rounds. The aim was less than {AIM} s.\n\n"
+        + markdown_table(lines)
     )
 
 

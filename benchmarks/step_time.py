@@ -11,9 +11,7 @@ Peak memory is the resident set of a process that runs one contender alone.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -28,7 +26,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"  # larq is imported before keras_rbcn he
 
 import larq
 import numpy as np
-from result_files import write_results
+from result_files import described, machine, markdown_table, write_results
 from rich.console import Console
 from rich.table import Table
 
@@ -164,20 +162,6 @@ def print_memory_of(name: str, steps: int) -> None:
     print((after - before) / 1024)
 
 
-def machine() -> dict[str, Any]:
-    packages = ("tensorflow", "tf-keras", "larq", "keras-rbcn", "numpy")
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-    }
-
-
 COLUMNS = ("contender", "ms per step", "x (plain + teacher)", "peak MiB", "x plain")
 
 
@@ -201,15 +185,11 @@ def show(rows: list[dict[str, Any]]) -> None:
 def markdown(result: dict[str, Any]) -> str:
     lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1))]
     lines += [cells(row) for row in result["rows"]]
-    machine = result["machine"]
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     return (
         "# Time and peak memory of a training step\n\n"
-        f"Written by benchmarks/step_time.py on {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
-        f"{versions}; batch {BATCH}, "
-        f"medians of {result['setting']['rounds']} rounds.\n\n"
-        + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        f"Written by benchmarks/step_time.py on {described(result['machine'])}; "
+        f"batch {BATCH}, medians of {result['setting']['rounds']} rounds.\n\n"
+        + markdown_table(lines)
     )
 
 

@@ -12,11 +12,7 @@ from rich.table import Table
 from keras_rbcn._backend import require_model, tf
 from keras_rbcn._report import Report
 from keras_rbcn._samples import first_samples, input_signature
-from keras_rbcn.layers.binary_inputs import (
-    binary_layers,
-    watched,
-    without_cached_functions,
-)
+from keras_rbcn.layers.binary_inputs import binary_layers, run_watched
 
 # A channel changes sign if each sign has at least this share.
 MINORITY = 0.01
@@ -146,9 +142,8 @@ def check_binary_inputs(
         return inputs
 
     for start in range(0, len(arrays[0]), _BATCH):
-        part = [tf.convert_to_tensor(a[start : start + _BATCH]) for a in arrays]
-        with without_cached_functions(), watched(binary_layers(student), count):
-            signature.call(student, part)
+        part = [array[start : start + _BATCH] for array in arrays]
+        run_watched(student, signature, part, count)
     rows = [_row(layer, *found) for layer, found in positive.items()]
     return BinaryInputsReport(len(arrays[0]), tuple(rows))
 

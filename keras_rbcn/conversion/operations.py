@@ -175,6 +175,11 @@ def is_nonnegative(layer: Any) -> bool:
     )
 
 
+def is_batch_normalization(call: Call) -> bool:
+    """Whether the call is that of a batch normalisation."""
+    return isinstance(call.layer, keras.layers.BatchNormalization)
+
+
 def is_normalization(layer: Any) -> bool:
     """Whether the layer brings feature maps to a common mean and spread."""
     return isinstance(layer, _NORMALIZATIONS)

@@ -26,6 +26,7 @@ from keras_rbcn.conversion.graph import Call, Graph, Value, own_activation_calls
 from keras_rbcn.conversion.operations import (
     KEEP_SIGNS,
     is_activation,
+    is_batch_normalization,
     is_gate,
     is_product,
     is_sum,
@@ -113,7 +114,7 @@ class Plan:
         while len(value.consumers) == 1 and not value.is_output:
             (following,) = value.consumers
             following = self.swapped.get(following, following)
-            if _is_norm(following):
+            if is_batch_normalization(following):
                 return following
             if not is_activation(following) or not any(
                 (following.output, reader) in self.bypassed
@@ -181,7 +182,7 @@ def _join_normalization(call: Call, plan: Plan) -> None:
         (reader,) = value.consumers
         if value.producer is not None and is_activation(value.producer):
             edges.add((value, reader))
-        if _is_norm(reader):
+        if is_batch_normalization(reader):
             if pool is None or _commute(pool, reader, plan):
                 plan.bypassed |= edges
                 plan.swapped |= {pool: reader, reader: pool} if pool else {}
@@ -205,12 +206,6 @@ def _commute(pool: Call, norm: Call, plan: Plan) -> bool:
         and norm.inputs[0] is pool.output
         # It would get another name.
         and not norm.output.is_output
-    )
-
-
-def _is_norm(call: Call) -> bool:
-    return call.node is not None and isinstance(
-        call.layer, keras.layers.BatchNormalization
     )
 
 
@@ -276,7 +271,7 @@ def makes_output(call: Call) -> bool:
 
 def _has_normalized_input(call: Call, plan: Plan) -> bool:
     maker = _maker(call, plan)
-    return maker is not None and _is_norm(maker)
+    return maker is not None and is_batch_normalization(maker)
 
 
 def _is_gated(call: Call, plan: Plan) -> bool:

@@ -17,7 +17,7 @@ from keras_rbcn.conversion.graph import (
     training_argument,
     with_training,
 )
-from keras_rbcn.conversion.operations import is_activation
+from keras_rbcn.conversion.operations import is_activation, is_batch_normalization
 from keras_rbcn.conversion.plan import Plan, makes_output
 from keras_rbcn.conversion.shortcuts import Shortcuts
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
@@ -139,7 +139,7 @@ class StudentBuilder:
             return self._tensors[value]
         activation = value.producer
         assert activation is not None
-        if activation in self._replacements and not _is_norm(reader):
+        if activation in self._replacements and not is_batch_normalization(reader):
             return self._replacements[activation]
         return self._operand(activation.inputs[0], activation)
 
@@ -163,7 +163,7 @@ class StudentBuilder:
             call.node, lambda tensor: self._operand(values[id(tensor)], call)
         )
         training = training_argument(call.layer, args, kwargs)
-        if training is False or (training is not None and _is_norm(call)):
+        if training is False or (training is not None and is_batch_normalization(call)):
             # Called in inference mode for fine-tuning; the student's are to learn.
             args, kwargs = with_training(call.layer, None, args, kwargs)
         outputs = tf.nest.flatten(layer(*args, **kwargs))
@@ -225,7 +225,7 @@ class StudentBuilder:
             return own is not None and own.value is None
         if isinstance(reader.layer, _MONOTONE):
             return any(self._is_read(reader.output, r) for r in _readers(reader))
-        return not _is_norm(reader)
+        return not is_batch_normalization(reader)
 
     def _rectified(self, call: Call) -> Any:
         layer = call.layer
@@ -322,10 +322,6 @@ class StudentBuilder:
             name = f"{wanted}_{number}"
         self._names.add(name)
         return name
-
-
-def _is_norm(call: Call) -> bool:
-    return isinstance(call.layer, keras.layers.BatchNormalization)
 
 
 def _readers(call: Call) -> list[Call]:

@@ -18,13 +18,12 @@ import numpy as np
 from keras_rbcn._backend import tf
 from keras_rbcn._samples import Signature
 from keras_rbcn.export.matching import Matching
-from keras_rbcn.layers.binary_inputs import (
-    binary_layers,
-    watched,
-    without_cached_functions,
-)
+from keras_rbcn.layers.binary_inputs import run_watched
 from keras_rbcn.tflite import TFLiteModel
 
+# How close to zero an input's sign is decided by rounding, as a share of the largest of
+# the layer's inputs; several times what rounding was seen to do (1e-7 to 3e-7).
+CLOSE = 1e-6
 # How far from zero, as a share of the layer's largest input, rounding may have moved
 # an input whose sign is another one in the file.
 NEAR_ZERO = 1e-4
@@ -58,7 +57,6 @@ def run_on_signs_of_file(
     file: TFLiteModel,
     matching: Matching,
     arrays: list[Any],
-    close_to_zero: Any,
 ) -> SignedRun:
     """Runs the student on samples, with the signs that the file computed for them.
 
@@ -68,7 +66,6 @@ def run_on_signs_of_file(
         file: The file.
         matching: Which operator of the file is which layer.
         arrays: The samples, one array per input.
-        close_to_zero: From a layer's inputs to those whose sign rounding may decide.
     """
     operators = _operators(matching)
     runs = []
@@ -82,7 +79,7 @@ def run_on_signs_of_file(
             layer: _negative(words, file.graph.operators[index].options["channels_in"])
             for (layer, index), words in zip(operators.items(), bits, strict=True)
         }
-        runs.append(_run_on(model, signature, part, signs, close_to_zero))
+        runs.append(_run_on(model, signature, part, signs))
     return SignedRun(
         [np.concatenate(p) for p in zip(*(run.outputs for run in runs), strict=True)],
         np.concatenate([run.contradicting for run in runs]),
@@ -113,7 +110,6 @@ def _run_on(
     signature: Signature,
     arrays: list[Any],
     signs: dict[Any, np.ndarray],
-    close_to_zero: Any,
 ) -> SignedRun:
     count = len(arrays[0])
     contradicting, undecided = np.zeros(count, bool), np.zeros(count, bool)
@@ -121,17 +117,15 @@ def _run_on(
 
     def replace(layer: Any, inputs: Any) -> Any:
         if layer not in signs:
-            _mark(undecided, close_to_zero(inputs).numpy())
+            mark_samples(undecided, close_to_zero(inputs))
             return inputs
         negative = signs[layer]
         found = _contradicting(inputs.numpy(), negative)
-        _mark(contradicting, found)
+        mark_samples(contradicting, found)
         layers.extend([layer.name] if found.any() else [])
         return tf.where(negative, -1.0, 1.0)
 
-    tensors = [tf.convert_to_tensor(array) for array in arrays]
-    with without_cached_functions(), watched(binary_layers(model), replace):
-        outputs = [output.numpy() for output in signature.call(model, tensors)]
+    outputs = run_watched(model, signature, arrays, replace)
     return SignedRun(outputs, contradicting, undecided, layers)
 
 
@@ -147,7 +141,15 @@ def _contradicting(inputs: np.ndarray, negative: np.ndarray) -> np.ndarray:
     return (other & (size > NEAR_ZERO * size.max())) | zero
 
 
-def _mark(samples: np.ndarray, found: np.ndarray) -> None:
+def close_to_zero(inputs: Any) -> np.ndarray:
+    """Which of a layer's inputs have a sign that rounding may decide."""
+    # An exact zero is one on the device too, and its sign +1 on both sides: it comes
+    # of a ReLU, or of a sum of as many +1 as -1.
+    size = tf.abs(inputs)
+    return ((size > 0) & (size <= CLOSE * tf.reduce_max(size))).numpy()
+
+
+def mark_samples(samples: np.ndarray, found: np.ndarray) -> None:
     """Marks the samples in which something was found."""
     flags = found.reshape(len(found), -1).any(1)
     # A layer that is called on something else than samples (patches, time steps): any

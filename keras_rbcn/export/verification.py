@@ -20,16 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_rbcn._backend import tf
 from keras_rbcn._samples import Signature, first_samples
 from keras_rbcn.export.matching import Matching
 from keras_rbcn.export.report import Agreement
-from keras_rbcn.export.signs import run_on_signs_of_file
-from keras_rbcn.layers.binary_inputs import (
-    binary_layers,
-    watched,
-    without_cached_functions,
+from keras_rbcn.export.signs import (
+    close_to_zero,
+    mark_samples,
+    run_on_signs_of_file,
 )
+from keras_rbcn.layers.binary_inputs import binary_layers, run_watched
 from keras_rbcn.tflite.interpreter import TFLiteModel
 
 # Difference that rounding explains, as a share of the spread of an output's channel.
@@ -45,9 +44,6 @@ SMALLEST_SPREAD = 0.1
 _FEW = 8
 # Share of the samples that may lie beyond rounding without further questions.
 LIMIT = 0.1
-# How close to zero an input's sign is decided by rounding, as a share of the largest of
-# the layer's inputs; several times what rounding was seen to do (1e-7 to 3e-7).
-CLOSE = 1e-6
 # Samples that the student runs on at a time.
 _BATCH = 16
 
@@ -108,9 +104,7 @@ def compare(
     with_file_signs = contradicting = None
     layers: list[str] = []
     if not passed and matching.found:
-        run = run_on_signs_of_file(
-            model, signature, file, matching, arrays, _close_to_zero
-        )
+        run = run_on_signs_of_file(model, signature, file, matching, arrays)
         different = ~(_relative_differences(run.outputs, received) <= ROUNDING)
         decided = ~run.undecided
         if decided.any():
@@ -196,27 +190,10 @@ def _student_outputs(
         near = np.zeros(len(part[0]), bool)
 
         def watch(layer: Any, inputs: Any, near: np.ndarray = near) -> Any:
-            close = _close_to_zero(inputs)
-            # A layer that is called on something else than samples (patches, time
-            # steps): any of them may belong to any sample.
-            flags = tf.reduce_any(close, axis=list(range(1, close.shape.rank)))
-            near |= flags.numpy() if len(flags) == len(near) else flags.numpy().any()
+            mark_samples(near, close_to_zero(inputs))
             return inputs
 
-        outputs.append(_run(model, signature, part, watch))
+        outputs.append(run_watched(model, signature, part, watch))
         undecided.append(near)
     joined = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     return joined, np.concatenate(undecided)
-
-
-def _close_to_zero(inputs: Any) -> Any:
-    # An exact zero is one on the device too, and its sign +1 on both sides: it comes
-    # of a ReLU, or of a sum of as many +1 as -1.
-    size = tf.abs(inputs)
-    return (size > 0) & (size <= CLOSE * tf.reduce_max(size))
-
-
-def _run(model: Any, signature: Signature, arrays: list[Any], watch: Any) -> list[Any]:
-    tensors = [tf.convert_to_tensor(array) for array in arrays]
-    with without_cached_functions(), watched(binary_layers(model), watch):
-        return [output.numpy() for output in signature.call(model, tensors)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from keras_rbcn._backend import keras, tf
+from keras_rbcn._samples import Signature
 
 
 def binary_layers(model: Any) -> list[Any]:
@@ -34,6 +35,22 @@ def watched(layers: Iterable[Any], watch: Callable[[Any, Any], Any]) -> Iterator
     finally:
         for layer in patched:
             del layer.__dict__["call"]
+
+
+def run_watched(
+    model: Any,
+    signature: Signature,
+    arrays: list[Any],
+    watch: Callable[[Any, Any], Any],
+) -> list[Any]:
+    """Runs the model eagerly on arrays, with its binary layers watched.
+
+    Returns:
+        The model's flat outputs, as NumPy arrays.
+    """
+    tensors = [tf.convert_to_tensor(array) for array in arrays]
+    with without_cached_functions(), watched(binary_layers(model), watch):
+        return [output.numpy() for output in signature.call(model, tensors)]
 
 
 @contextlib.contextmanager
