@@ -2,7 +2,10 @@
 
 A sign keeps little of a feature map. A shortcut carries the real feature map past each
 1-bit convolution: what the convolution read is added to its normalised output, where
-the shapes are equal.
+height and width stay. Where the number of channels is multiplied, all are repeated, as in
+ReActNet (arXiv 2003.03488); where it is divided, they are summed in groups. Networks of
+depthwise convolutions, whose 1x1 convolutions all change the number, do not train
+without (see also MoBiNet, arXiv 1907.12629).
 
 In a residual block the model's own shortcut joins as early as shapes allow, and the
 1-bit convolutions behind have shortcuts of their own. Were the block's shortcut added
@@ -14,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from keras_rbcn._backend import keras
+from keras_rbcn.conversion.channels import can_match_channels
 from keras_rbcn.conversion.graph import Call, Value
 from keras_rbcn.conversion.operations import is_activation, is_sum
 from keras_rbcn.conversion.plan import Plan, makes_output
@@ -144,12 +148,16 @@ def _can_add_own(call: Call, plan: Plan) -> bool:
         return False
     if normalized.producer in plan.swapped:
         return False  # In the model the normalised map is a pooled one.
+    layer = call.layer
     if not plan.takes_signs(call):
         # The 1x1 convolution within a separable one, behind its depthwise part.
-        layer = call.layer
         channels = call.inputs[0].shape[3]
         inner = channels and channels * layer.depth_multiplier
-        return bool(inner == layer.filters)
+        return can_match_channels(inner, layer.filters)
     value, _ = plan.source(call)
-    shape = call.output.shape
-    return value.shape == shape and None not in shape[1:]
+    size = call.output.shape[1:3]
+    return (
+        None not in size
+        and value.shape[1:3] == size
+        and can_match_channels(value.shape[3], layer.filters)
+    )

@@ -8,6 +8,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from keras_rbcn._backend import keras, tf
+from keras_rbcn.conversion.channels import match_channels
 from keras_rbcn.conversion.cloning import copy_layer
 from keras_rbcn.conversion.graph import (
     Call,
@@ -290,14 +291,20 @@ class StudentBuilder:
 
     def _with_shortcut(self, value: Value) -> Any:
         shortcut = self._shortcuts.added[value]
+        source = shortcut.convolution.layer
+        role, name = "added: shortcut", f"{source.name}_shortcut"
         if shortcut.value is None:
-            addend = self._real_inputs[shortcut.convolution]
+            addend = match_channels(
+                self._real_inputs[shortcut.convolution],
+                source.filters,
+                lambda make, part, **arguments: self._new(
+                    make, f"{name}_{part}", role, source, **arguments
+                ),
+            )
         else:
             assert shortcut.reader is not None
             addend = self._operand(shortcut.value, shortcut.reader)
-        source = shortcut.convolution.layer
-        name = f"{source.name}_shortcut"
-        layer = self._new(keras.layers.Add, name, "added: shortcut", source)
+        layer = self._new(keras.layers.Add, name, role, source)
         return layer([self._tensors[value], addend])
 
     # --- bookkeeping ---------------------------------------------------------------
@@ -309,9 +316,11 @@ class StudentBuilder:
             self.made.append(Made(self._layers[source, role], source, role))
         return self._layers[source, role]
 
-    def _new(self, make: Any, name: str, role: str, source: Any) -> Any:
+    def _new(
+        self, make: Any, name: str, role: str, source: Any, **arguments: Any
+    ) -> Any:
         """A layer that the teacher has no counterpart of, under a source's policy."""
-        layer = make(name=self._name(name), dtype=source.dtype_policy)
+        layer = make(name=self._name(name), dtype=source.dtype_policy, **arguments)
         self.made.append(Made(layer, None, role))
         return layer
 

@@ -22,6 +22,7 @@ from conversion_networks import (
 import keras_rbcn as rbcn
 from keras_rbcn import applications
 from keras_rbcn._backend import keras
+from keras_rbcn.conversion.channels import match_channels
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
 
 layers = keras.layers
@@ -126,10 +127,48 @@ def test_bottleneck_keeps_its_shortcut_at_the_end():
     teacher = randomize(keras.Model(inputs, head(x)))
     data = samples(teacher)
     x = output_of(teacher, "first_norm", data)
-    y = block_of(teacher, "a", x)
+    # 8 channels become 4: each is summed with the fourth behind it.
+    y = block_of(teacher, "a", x) + (x[..., :4] + x[..., 4:]) / np.sqrt(2)
     y = y + block_of(teacher, "b", y)
     x = x + block_of(teacher, "c", y)
     assert_computes(rbcn.binarize(teacher), data, head_of(teacher, relu(x)))
+
+
+@pytest.mark.parametrize("style", ["birealnet", "reactnet"])
+def test_shortcuts_repeat_and_sum_channels(style):
+    """An inverted bottleneck without a shortcut of its own, as in MobileNetV2."""
+    inputs = keras.Input(SHAPE)
+    x = block(inputs, "first", activation=None)
+    x = block(x, "expand", 24, 1, activation=None)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = block(layers.BatchNormalization(name="norm")(x), "project", 12, 1, None)
+    x = block(x, "strided", 24, activation=None, strides=2)
+    x = block(x, "odd", 16, activation=None)
+    teacher = randomize(keras.Model(inputs, head(x)))
+    data = samples(teacher)
+    student = rbcn.binarize(teacher, style)
+    x = output_of(teacher, "first_norm", data)
+    x = block_of(teacher, "expand", x) + np.concatenate([x, x, x], -1)
+    x = teacher.get_layer("depthwise")(x.astype("float32")).numpy().astype("float64")
+    x = normalized_of(teacher, "norm", x)
+    x = block_of(teacher, "project", x) + (x[..., :12] + x[..., 12:]) / np.sqrt(2)
+    x = block_of(teacher, "strided", x, strides=2)  # The map changes: no shortcut.
+    x = block_of(teacher, "odd", x)  # 24 channels become 16: no shortcut either.
+    assert_computes(student, data, head_of(teacher, x))
+
+
+def test_summed_channels_are_the_way_back_from_repeated_ones():
+    x = keras.Input((4, 6, 3))
+    made = []
+
+    def new(make, name, **arguments):
+        made.append(make)
+        return make(name=name, **arguments)
+
+    y = match_channels(match_channels(x, 12, new), 3, new)
+    data = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype("float32")
+    np.testing.assert_allclose(keras.Model(x, y)(data), 2 * data, rtol=1e-6)
+    assert len(made) == len(set(made)) + 1  # Two of them reshape.
 
 
 def test_pre_activation_network():

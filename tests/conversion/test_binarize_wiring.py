@@ -140,7 +140,7 @@ def without_additions(student, report):
         if row.reason == "added: the convolution has none":
             # Such a normalisation divides by the root of 1 + epsilon.
             layer.moving_variance.assign(layer.moving_variance - layer.epsilon)
-        elif row.reason == "added: shortcut":
+        elif row.reason == "added: shortcut" and row.kind_after == "Add":
             layer.call = lambda tensors: tensors[0]
         elif row.kind_after == "RPReLU":
             layer.slope.assign(tf.ones_like(layer.slope))
