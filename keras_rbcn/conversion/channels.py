@@ -17,7 +17,7 @@ def can_match_channels(channels: int | None, wanted: int) -> bool:
 
 
 def match_channels(x: Any, wanted: int, new: Any) -> Any:
-    """Repeats all channels, or sums them in groups, so that there are as many as wanted.
+    """Repeats all channels, or sums them in groups, to get as many as wanted.
 
     Channel c goes with the channels c + wanted, c + 2 wanted, ..., so that summing is
     the way back from repeating. Sums are divided by the root of the size of a group: a

@@ -2,10 +2,10 @@
 
 A sign keeps little of a feature map. A shortcut carries the real feature map past each
 1-bit convolution: what the convolution read is added to its normalised output, where
-height and width stay. Where the number of channels is multiplied, all are repeated, as in
-ReActNet (arXiv 2003.03488); where it is divided, they are summed in groups. Networks of
-depthwise convolutions, whose 1x1 convolutions all change the number, do not train
-without (see also MoBiNet, arXiv 1907.12629).
+height and width stay. Where the number of channels is multiplied, all are repeated, as
+in ReActNet (arXiv 2003.03488); where it is divided, they are summed in groups. Without
+these, networks of depthwise convolutions, whose 1x1 convolutions all change the number,
+do not train (see also MoBiNet, arXiv 1907.12629).
 
 In a residual block the model's own shortcut joins as early as shapes allow, and the
 1-bit convolutions behind have shortcuts of their own. Were the block's shortcut added
