@@ -17,6 +17,7 @@ ROAD = [
     "_backend",
     "_counting",
     "_files",
+    "_geometry",
     "_report",
     "_samples",
     "losses",

@@ -41,9 +41,10 @@ def binarize(
     like too (whatever reads these sees the map without it), and stays on the ways to
     other layers. What takes its place is the style:
 
-    - `"birealnet"`: nothing; instead a shortcut around every 1-bit convolution whose
-      shapes allow one. In a residual block the model's own shortcut joins as early as
-      shapes allow.
+    - `"birealnet"`: nothing; instead a shortcut around every 1-bit convolution that
+      keeps height and width. Channels are repeated, or summed in groups, where one
+      number of them is a multiple of the other. In a residual block the model's own
+      shortcut joins as early as shapes allow.
     - `"reactnet"`: the same shortcuts, a learnable threshold (`RSign`) in front of
       every 1-bit convolution, and an `RPReLU` in an activation's place wherever more
       than its signs is used.

@@ -74,7 +74,7 @@ class BinaryInputsReport(Report):
         table.add_column("layer", overflow="fold")
         for column in ("+1", "channels that change", "constant channels"):
             table.add_column(column, justify="right")
-        table.add_column("")
+        table.add_column("verdict")
         for row in self.layers:
             table.add_row(
                 escape(row.name),

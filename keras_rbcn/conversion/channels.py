@@ -13,7 +13,9 @@ from keras_rbcn._backend import keras
 
 def can_match_channels(channels: int | None, wanted: int) -> bool:
     """Whether one number of channels is a multiple of the other."""
-    return bool(channels) and (channels % wanted == 0 or wanted % channels == 0)
+    if not channels:
+        return False
+    return channels % wanted == 0 or wanted % channels == 0
 
 
 def match_channels(x: Any, wanted: int, new: Any) -> Any:

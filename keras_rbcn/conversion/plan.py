@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import keras
+from keras_rbcn._geometry import Axis
 from keras_rbcn.conversion.graph import Call, Graph, Value, own_activation_calls
 from keras_rbcn.conversion.operations import (
     KEEP_SIGNS,
@@ -222,28 +223,24 @@ def _foldable_padding(call: Call, plan: Plan) -> Call | None:
     ):
         return None
     same = all(
-        _is_same_padding(size, before, after, (k - 1) * dilation + 1, stride)
-        for size, (before, after), k, dilation, stride in zip(
-            pad.inputs[0].shape[1:3],
+        _is_same_padding(*sizes)
+        for sizes in zip(
             pad.layer.padding,
+            pad.inputs[0].shape[1:3],
             layer.kernel_size,
-            layer.dilation_rate,
             layer.strides,
+            layer.dilation_rate,
             strict=True,
         )
     )
     return pad if same else None
 
 
-def _is_same_padding(
-    size: int | None, before: int, after: int, kernel: int, stride: int
-) -> bool:
+def _is_same_padding(padding: tuple[int, int], size: int | None, *kernel: int) -> bool:
     if size is None:
         return False
-    windows = -(-size // stride)
-    needed = max((windows - 1) * stride + kernel - size, 0)
-    padded_windows = (size + before + after - kernel) // stride + 1
-    return before == needed // 2 and padded_windows == windows
+    axis = Axis(size, *kernel)
+    return padding[0] == axis.same_before and axis.has_windows_of_same(*padding)
 
 
 def _plan_normalizations(plan: Plan) -> None:

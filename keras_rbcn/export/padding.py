@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_rbcn._backend import keras, tf
+from keras_rbcn._geometry import Axis
 
 
 def strided_convolutions(model: Any) -> list[Any]:
@@ -51,13 +52,17 @@ def split_padding(layer: Any, inputs: Any) -> Any:
     return source
 
 
-def _is_misread(size: int, padding: Any, layer: Any, axis: int) -> bool:
+def _is_misread(size: int, padding: Any, layer: Any, number: int) -> bool:
     """Whether zeros are as many as those of `padding="same"`, on other sides."""
     before, after = (int(count) for count in padding)
-    stride = layer.strides[axis]
-    kernel = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
-    windows = -(-size // stride)
-    needed = max((windows - 1) * stride + kernel - size, 0)
-    padded_windows = (size + before + after - kernel) // stride + 1
+    kernel, stride, dilation = (
+        sizes[number]
+        for sizes in (layer.kernel_size, layer.strides, layer.dilation_rate)
+    )
+    axis = Axis(size, kernel, stride, dilation)
     evenly = before == (before + after) // 2
-    return evenly and padded_windows == windows and before != needed // 2
+    return (
+        evenly
+        and axis.has_windows_of_same(before, after)
+        and before != axis.same_before
+    )
