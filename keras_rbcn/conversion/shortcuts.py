@@ -154,10 +154,17 @@ def _can_add_own(call: Call, plan: Plan) -> bool:
         channels = call.inputs[0].shape[3]
         inner = channels and channels * layer.depth_multiplier
         return can_match_channels(inner, layer.filters)
-    value, _ = plan.source(call)
-    size = call.output.shape[1:3]
+    value = plan.resolve(*plan.source(call))
+    shape = call.output.shape
+    if value.shape == shape or None in shape[1:3]:
+        return None not in shape[1:]
+    # Max pooling without the ReLU in front lets hardly anything negative through. What
+    # runs past one convolution to the next pooling would be +1 everywhere in the end.
+    pooled = value.producer is not None and isinstance(
+        value.producer.layer, keras.layers.MaxPooling2D
+    )
     return (
-        None not in size
-        and value.shape[1:3] == size
+        not pooled
+        and value.shape[1:3] == shape[1:3]
         and can_match_channels(value.shape[3], layer.filters)
     )

@@ -157,6 +157,17 @@ def test_shortcuts_repeat_and_sum_channels(style):
     assert_computes(student, data, head_of(teacher, x))
 
 
+def test_no_shortcut_across_a_change_of_channels_behind_a_max_pooling():
+    """As in VGG16: in the end all signs would be +1."""
+    inputs = keras.Input(SHAPE)
+    x = layers.MaxPooling2D()(block(inputs, "first"))
+    x = block(block(x, "wider", 16), "wide", 16)
+    teacher = randomize(keras.Model(inputs, head(x)))
+    _, report = rbcn.binarize(teacher, return_report=True)
+    added = [row.name for row in report.layers if row.reason == "added: shortcut"]
+    assert added == ["wide_shortcut"]
+
+
 def test_summed_channels_are_the_way_back_from_repeated_ones():
     x = keras.Input((4, 6, 3))
     made = []
