@@ -67,7 +67,8 @@ def count_parameters(
     """
     counted = set() if counted is None else counted
     binary = {id(weight) for weight in _binary_weights(layer)}
-    scale = getattr(layer, "scale", None)  # A number or a flag in other layers.
+    # Other layers, too, have a weight, a number or a flag of this name.
+    scale = getattr(layer, "scale", None) if binary else None
     count = ParameterCount(0, 0)
     for weight in layer.weights:
         if id(weight) in counted or not hasattr(weight, "shape"):

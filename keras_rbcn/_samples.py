@@ -25,8 +25,22 @@ class Signature:
         return tf.nest.flatten(model(inputs, training=False))
 
 
-def input_signature(model: Any) -> Signature:
+# Why most who ask for a model's inputs need to know every size.
+_REASON = (
+    "1-bit convolutions of undefined height or width are no 1-bit convolutions on the "
+    "device"
+)
+
+
+def input_signature(model: Any, reason: str = _REASON) -> Signature:
     """The model's inputs.
+
+    Args:
+        model: A Keras model.
+        reason: Why every size must be defined, for the message.
+
+    Returns:
+        The inputs, with a batch of one.
 
     Raises:
         ValueError: If the model has not been built, or a size of an input other than
@@ -43,11 +57,10 @@ def input_signature(model: Any) -> Signature:
         if shape.rank is None or None in shape.as_list()[1:]:
             raise ValueError(
                 f"Expected every size of input '{name}' of model '{model.name}' but "
-                "the batch to be defined, because 1-bit convolutions of undefined "
-                "height or width are no 1-bit convolutions on the device. Received: "
+                f"the batch to be defined, because {reason}. Received: "
                 f"shape={tuple(shape) if shape.rank is not None else None}. Build the "
-                "model with a fixed input shape, such as keras.Input((224, 224, 3)), "
-                "and copy the weights with `set_weights(model.get_weights())`."
+                "model with a fixed input shape, a number in place of each None, and "
+                "copy the weights with `set_weights(model.get_weights())`."
             )
         specs.append(
             tf.TensorSpec([1, *shape.as_list()[1:]], tensor.dtype, f"input_{number}")

@@ -56,7 +56,7 @@ def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
     for other in inputs:
         if other is not None and path.resolve() == other.resolve():
             raise UserError(f"'{path}' is named twice: give the outputs other names.")
-    if not path.name.endswith(suffix):
+    if suffix and path.suffix != suffix:
         raise UserError(f"cannot write '{path}': its name does not end in {suffix}.")
 
 

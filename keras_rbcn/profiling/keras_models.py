@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from keras_rbcn._backend import keras
@@ -30,25 +30,30 @@ def profile_layers(model: Any) -> tuple[LayerProfile, ...]:
         ValueError: If the model has not been built, a size of its inputs is undefined,
             or it cannot be run on one sample.
     """
-    traced = trace(model, input_signature(model))
+    reason = "the number of operations depends on it"
+    traced = trace(model, input_signature(model, reason))
     parameters = _Parameters(model, traced)
-    called = list(traced.layers.values())
-    # Innermost first: a layer's weights are those of the layers inside as well.
-    uncalled = [
-        (calls, parameters.of(calls.layer)) for calls in _uncalled(model, traced)
-    ]
-    counts = [parameters.of(calls.layer) for calls in reversed(called)]
-    rows = [
-        _row(calls, count, traced)
-        for calls, count in zip(called, reversed(counts), strict=True)
-    ]
-    rows += [_row(calls, count, traced) for calls, count in uncalled if count.total]
+    every = [*traced.layers.values(), *_uncalled(model, traced)]
+    counts = {
+        id(layer): parameters.of(layer)
+        for layer in _innermost_first(calls.layer for calls in every)
+    }
+    rows = [_row(calls, counts[id(calls.layer)], traced) for calls in every]
     rows += parameters.outside_of_layers()
     return tuple(row for row in rows if row is not None)
 
 
+def _innermost_first(layers: Iterable[Any]) -> list[Any]:
+    """Each layer behind those inside of it, whose weights are among its own.
+
+    Layers outside of each other that share a weight stay in order.
+    """
+    # What holds another holds all that this holds, and more.
+    return sorted(layers, key=lambda layer: len(layer.submodules))
+
+
 def _uncalled(model: Any, traced: Trace) -> Iterator[LayerCalls]:
-    """Layers with weights of the model that it does not call, innermost first."""
+    """Layers with weights of the model that it does not call."""
     weights = {id(weight) for weight in model.weights}
     inside = {
         id(layer)
@@ -78,6 +83,7 @@ class _Parameters:
         self._handles = {
             id(inside): id(outside) for outside, inside in traced.graph.captures
         }
+        self._read = set(self._handles.values())
         # Weights that are rounded to 8 bits, and the ranges that they are rounded in.
         self._int8: set[int] = set()
         self._counted: set[int] = set()
@@ -90,11 +96,21 @@ class _Parameters:
     def of(self, layer: Any) -> ParameterCount:
         """Counts the weights of a layer that were not counted before."""
         count = ParameterCount(0, 0)
-        parts = reversed(layer.submodules) if is_unit(layer) else ()
+        parts = _innermost_first(layer.submodules) if is_unit(layer) else ()
         for part in (*parts, layer):
             if isinstance(part, keras.layers.Layer):
+                self._counted.update(map(id, self._helpers(part)))
                 count += count_parameters(part, self._counted, self._int8)
         return count
+
+    def _helpers(self, layer: Any) -> list[Any]:
+        """Weights that only training reads, and that are not trained themselves."""
+        weights = [weight for weight in layer.weights if hasattr(weight, "shape")]
+        unread = [w for w in weights if id(_handle(w)) not in self._read]
+        # A layer that reads none is not called, or has made constants of them.
+        if len(unread) == len(weights):
+            return []
+        return [weight for weight in unread if not weight.trainable]
 
     def outside_of_layers(self) -> Iterator[LayerProfile]:
         """Variables that the model reads and Keras does not know of."""
@@ -119,7 +135,8 @@ def _row(
     """The layer's row; None for what only calls other layers, and for quantizers."""
     macs, reason = _macs(calls, traced)
     empty = not (count.total or any(macs.values()) or reason)
-    if empty and (calls.has_layers or is_quantizer(calls.layer)):
+    called = bool(calls.input_shapes)
+    if empty and (calls.has_layers or not called or is_quantizer(calls.layer)):
         return None
     return make_row(
         calls.name,
@@ -155,7 +172,8 @@ def _macs(calls: LayerCalls, traced: Trace) -> tuple[Counter[int], str]:
     if reason and is_unit(calls.layer):
         # What is outside of the loop are tries and preparations.
         each = [recurrent_macs(calls.layer, shape) for shape in calls.input_shapes]
-        if None in each:
+        inside = calls.graphs != {traced.graph}  # Of another loop, or a branch.
+        if inside or None in each:
             return Counter(), reason
         return Counter({REAL_BITS: sum(filter(None, each))}), ""
     return macs, reason

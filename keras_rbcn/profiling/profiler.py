@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from keras_rbcn._backend import keras, require_model
-from keras_rbcn._counting import REAL_BITS
+from keras_rbcn._backend import require_model
 from keras_rbcn.profiling.keras_models import profile_layers
-from keras_rbcn.profiling.report import FullPrecision, LayerProfile, Profile, total_of
+from keras_rbcn.profiling.report import FullPrecision, LayerProfile, Profile
+from keras_rbcn.profiling.saved_models import load_student, student_of
 from keras_rbcn.profiling.tflite_files import profile_operators
-
-_ITSELF = "the same network with kernels of 32 bits and without their scales"
 
 
 def profile(model_or_path: Any, reference: Any = None) -> Profile:
@@ -31,7 +29,7 @@ def profile(model_or_path: Any, reference: Any = None) -> Profile:
     10.86 times, for XNOR-Net's row of RBCN's table of costs.
 
     Layers whose multiply-accumulates cannot be counted, such as convolutions in loops,
-    are named in `not_counted`.
+    are named in `not_counted`; those of the reference in `full_precision.not_counted`.
 
     Args:
         model_or_path: A built Keras 2 model whose input sizes are defined, an
@@ -46,8 +44,8 @@ def profile(model_or_path: Any, reference: Any = None) -> Profile:
     Raises:
         TypeError: If it is neither a Keras 2 model nor a path.
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is of another kind or damaged, or the model is not
-            built, has inputs of undefined size, or does not run.
+        ValueError: If the file is of another kind, of Keras 3 or damaged, or the model
+            is not built, has inputs of undefined size, or does not run.
 
     Example:
         >>> student = keras.Sequential([
@@ -66,11 +64,10 @@ def profile(model_or_path: Any, reference: Any = None) -> Profile:
     """
     name, layers, file_bytes = _profile(model_or_path, "model_or_path")
     if reference is None:
-        full_precision = _full_precision(layers)
+        full_precision = FullPrecision.of_itself(layers)
     else:
         other, others, _ = _profile(reference, "reference")
-        total = total_of(others)
-        full_precision = FullPrecision(other, total.memory_bits, total.operations)
+        full_precision = FullPrecision.of_reference(other, others)
     return Profile(name, layers, full_precision, file_bytes)
 
 
@@ -79,21 +76,13 @@ def _profile(
 ) -> tuple[str, tuple[LayerProfile, ...], int | None]:
     """Name, rows, and the size of a .tflite file."""
     if not isinstance(model_or_path, str | os.PathLike):
-        student = getattr(model_or_path, "student", model_or_path)
-        model = require_model(student, argument)
+        model = require_model(student_of(model_or_path), argument)
         return model.name, profile_layers(model), None
     path = _check_path(model_or_path, argument)
     if path.suffix.lower() == ".tflite":
         content = path.read_bytes()
         return path.name, profile_operators(content, path), len(content)
-    model = _load(path)
-    return path.name, profile_layers(getattr(model, "student", model)), None
-
-
-def _full_precision(layers: tuple[LayerProfile, ...]) -> FullPrecision:
-    total = total_of(layers)
-    parameters = total.parameters - total.scale_parameters
-    return FullPrecision(_ITSELF, REAL_BITS * parameters, float(total.macs))
+    return path.name, profile_layers(load_student(path)), None
 
 
 def _check_path(value: str | os.PathLike[Any], argument: str) -> Path:
@@ -116,13 +105,3 @@ def _check_path(value: str | os.PathLike[Any], argument: str) -> Path:
             f"Expected `{argument}` to be an existing file, {received}."
         )
     return path
-
-
-def _load(path: Path) -> Any:
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise ValueError(
-            f"Expected a model saved by Keras 2 (tf_keras), but file '{path}' cannot "
-            f"be loaded: {str(error).strip() or type(error).__name__}"
-        ) from error

@@ -15,11 +15,12 @@ _CELLS = (
 
 
 def recurrent_macs(layer: Any, shape: tuple[int | None, ...] | None) -> int | None:
-    """Multiply-accumulates of one call on one sample.
+    """Multiply-accumulates of one call.
 
     Args:
         layer: A layer of the model.
-        shape: Shape of its inputs.
+        shape: Shape of its inputs. Of one sample there may be many sequences, such as
+            under `TimeDistributed`.
 
     Returns:
         None if they are not known.
@@ -27,13 +28,16 @@ def recurrent_macs(layer: Any, shape: tuple[int | None, ...] | None) -> int | No
     if not isinstance(layer, keras.layers.RNN) or shape is None or len(shape) != 3:
         return None
     cells = getattr(layer.cell, "cells", [layer.cell])
-    steps = shape[0 if layer.time_major else 1]
+    sequences, steps, _ = shape  # The other way round if time is first.
+    if sequences is None or steps is None:
+        return None
     # A subclass may compute anything.
-    if steps is None or any(type(cell) not in _CELLS for cell in cells):
+    if any(type(cell) not in _CELLS for cell in cells):
         return None
     # In every step, each element of both kernels is multiplied once.
-    return steps * sum(
+    kernels = [
         math.prod(kernel.shape)
         for cell in cells
         for kernel in (cell.kernel, cell.recurrent_kernel)
-    )
+    ]
+    return sequences * steps * sum(kernels)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ _SUMMED = (
     "int8_macs",
     "real_macs",
 )
+_ITSELF = "the same network with kernels of 32 bits and without their scales"
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,28 @@ class FullPrecision:
         name: Which one.
         memory_bits: What its parameters take.
         operations: Its operations.
+        not_counted: Why layers of it lack multiply-accumulates, by name: `operations`
+            is then too small, and so is `operations_ratio`.
     """
 
     name: str
     memory_bits: int
     operations: float
+    not_counted: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of_reference(cls, name: str, layers: tuple[LayerProfile, ...]) -> FullPrecision:
+        """A network that was given to compare with."""
+        total = total_of(layers)
+        missing = _not_counted(layers)
+        return cls(name, total.memory_bits, total.operations, missing)
+
+    @classmethod
+    def of_itself(cls, layers: tuple[LayerProfile, ...]) -> FullPrecision:
+        """What a network would be in full precision."""
+        total = total_of(layers)
+        bits = REAL_BITS * (total.parameters - total.scale_parameters)
+        return cls(_ITSELF, bits, float(total.macs), _not_counted(layers))
 
 
 @dataclass(frozen=True)
@@ -236,8 +254,11 @@ class Profile(Report):
 
     @property
     def not_counted(self) -> dict[str, str]:
-        """Why layers lack multiply-accumulates, by name: the totals are too small."""
-        return {row.name: row.not_counted for row in self.layers if row.not_counted}
+        """Why layers lack multiply-accumulates, by name: the totals are too small.
+
+        For those of a reference, see `full_precision.not_counted`.
+        """
+        return _not_counted(self.layers)
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as dictionaries, lists, strings and numbers."""
@@ -274,10 +295,13 @@ class Profile(Report):
 
         Args:
             path: A file to save the figure in as well, such as "profile.png" or
-                "profile.pdf".
+                "profile.pdf". How its name ends tells the format.
 
         Returns:
             The `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: If the name ends in no format that matplotlib writes.
         """
         # Here, since matplotlib takes its time to start.
         from keras_rbcn.profiling.plot import Bars, plot_bars
@@ -296,6 +320,7 @@ class Profile(Report):
         )
         figure = plot_bars(self.name, names, memory, operations)
         if path is not None:
+            _check_format(path, figure.canvas.get_supported_filetypes())
             with replacing(Path(path)) as beside:
                 figure.savefig(beside)
         return figure
@@ -330,7 +355,7 @@ class Profile(Report):
         table = Table(show_header=False, box=None, padding=(0, 1))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        total, full = self.total, self.full_precision
+        total = self.total
         for title in ("parameters", "macs"):
             table.add_row(title.replace("macs", "MACs"), _by_kind(total, title))
         table.add_row(
@@ -341,17 +366,31 @@ class Profile(Report):
             "operations",
             f"{_count(self.operations)} = real + int8 MACs + 1-bit MACs / 64",
         )
-        table.add_row(
-            "full precision",
-            f"{_decimal(full.memory_bits / 1e6)} Mbit{_times(self.memory_ratio)}, "
-            f"{_count(full.operations)} operations{_times(self.operations_ratio)}: "
-            + escape(full.name),
-        )
+        for row in self._comparison():
+            table.add_row(*row)
         if self.file_bytes is not None:
             table.add_row("file", _file(self.file_bytes, total))
         for name, reason in self.not_counted.items():
             table.add_row("not counted", f"{escape(name)}: {escape(reason)}")
         return table
+
+    def _comparison(self) -> Iterator[tuple[str, str]]:
+        """Lines on the network to compare with; none where it is the very same."""
+        full = self.full_precision
+        given = full.name != _ITSELF
+        same = (self.memory_bits, self.operations)
+        if not given and (full.memory_bits, full.operations) == same:
+            return
+        yield (
+            "full precision",
+            f"{_decimal(full.memory_bits / 1e6)} Mbit{_times(self.memory_ratio)}, "
+            f"{_count(full.operations)} operations{_times(self.operations_ratio)}: "
+            + escape(full.name),
+        )
+        if given:
+            for name, reason in full.not_counted.items():
+                where = escape(f"{name} of {full.name}")
+                yield "not counted", f"{where}: {escape(reason)}"
 
 
 _COLUMNS: dict[str, Callable[[LayerProfile], float]] = {
@@ -372,6 +411,20 @@ def total_of(layers: tuple[LayerProfile, ...]) -> LayerProfile:
     missing = sum(bool(row.not_counted) for row in layers)
     reason = f"{missing} layer(s) are not counted" if missing else ""
     return LayerProfile("total", "", None, **sums, not_counted=reason)
+
+
+def _not_counted(layers: tuple[LayerProfile, ...]) -> dict[str, str]:
+    return {row.name: row.not_counted for row in layers if row.not_counted}
+
+
+def _check_format(path: str | os.PathLike[str], formats: Collection[str]) -> None:
+    # Left to matplotlib, a name without an ending would get one.
+    if Path(path).suffix.lower().removeprefix(".") not in formats:
+        raise ValueError(
+            "Expected `path` to end in a format of figures, one of "
+            f"{', '.join(f'.{name}' for name in sorted(formats))}; received: "
+            f"path={os.fspath(path)!r}. Name the file 'profile.png', for example."
+        )
 
 
 def _plain(row: LayerProfile) -> dict[str, Any]:

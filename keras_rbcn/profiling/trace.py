@@ -29,6 +29,7 @@ class LayerCalls:
         layer: The layer.
         name: Its name, with those of the models and layers that it is part of.
         input_shapes: Shape of its first input at each call.
+        graphs: The graphs that it is called in: of the model, of loops and branches.
         output_shape: Shape of its first output at the first call.
         operations: What it computes itself, without the layers inside.
         has_layers: Whether it calls other layers.
@@ -37,6 +38,7 @@ class LayerCalls:
     layer: Any
     name: str
     input_shapes: list[tuple[int | None, ...] | None] = field(default_factory=list)
+    graphs: set[Any] = field(default_factory=set)
     output_shape: tuple[int | None, ...] | None = None
     operations: list[Any] = field(default_factory=list)
     has_layers: bool = False
@@ -201,7 +203,9 @@ class _Recorder:
         if not self._inside_unit():
             for outer in self._stack[-1:]:
                 self._of(outer).has_layers |= not is_quantizer(layer)
-            self._of(layer).input_shapes.append(_first_shape(inputs))
+            calls = self._of(layer)
+            calls.input_shapes.append(_first_shape(inputs))
+            calls.graphs.add(tf.compat.v1.get_default_graph())
         self._stack.append(layer)
 
     def leave(self, layer: Any, outputs: Any) -> None:
