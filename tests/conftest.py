@@ -12,8 +12,14 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import numpy as np
 import pytest
 
-from keras_rbcn._backend import keras
+from keras_rbcn._backend import keras, tf
 from keras_rbcn.layers import RectifiedConv2D
+
+# Two devices, for replicas: TensorFlow takes this only before it is first used.
+(_cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(
+    _cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+)
 
 
 @pytest.fixture(autouse=True)

@@ -168,15 +168,17 @@ def _sources(layer: Any) -> list[Any]:
     ]
 
 
-def check_strategy(strategy: Any) -> None:
-    """Raises under a distribution strategy of several replicas."""
-    replicas = strategy.num_replicas_in_sync
-    if replicas > 1:
-        raise ValueError(
-            "Expected one replica: RBCNModel does not divide the losses of the method "
-            f"by the number of replicas yet. Received: {type(strategy).__name__} with "
-            f"{replicas} replicas."
-        )
+def with_loss_scaling(optimizer: Any, student: Any) -> Any:
+    """The optimizer, with loss scaling if the student computes in float16.
+
+    Keras adds it where the policy of the whole model is `"mixed_float16"`.
+    """
+    scaling = keras.mixed_precision.LossScaleOptimizer
+    layers = [part for part in student.submodules if hasattr(part, "compute_dtype")]
+    half = any(layer.compute_dtype == "float16" for layer in layers)
+    if half and not isinstance(optimizer, scaling):
+        return scaling(optimizer)
+    return optimizer
 
 
 def check_optimizers(**optimizers: Any) -> None:
@@ -190,12 +192,11 @@ def check_optimizers(**optimizers: Any) -> None:
                 f"Expected `{name}` without use_ema=True: Keras puts the averages in "
                 "place for one optimizer of a model only, and RBCNModel has several."
             )
-        if hasattr(optimizer, "get_scaled_loss"):
+        if name != "optimizer" and hasattr(optimizer, "get_scaled_loss"):
             raise ValueError(
                 f"Expected `{name}` without loss scaling, received: {name}="
-                f"{type(optimizer).__name__}. RBCNModel does not train under the "
-                "policy 'mixed_float16' yet: build the models under 'float32' or "
-                "'mixed_bfloat16'."
+                f"{type(optimizer).__name__}. One scale serves all optimizers, that of "
+                "`optimizer`."
             )
         other = names.setdefault(id(optimizer), name)
         if other != name:

@@ -39,13 +39,13 @@ class Objective(NamedTuple):
     """The losses of one batch.
 
     `student` holds the weighted terms to add to the task loss; `discriminators` what
-    the discriminators minimise, None if they are not in use; `active` whether each of
-    them is to be trained on this batch; `logs` the unweighted values by name.
+    the discriminators minimise, None if they are not in use; `accuracies` the share
+    that each of them judges rightly; `logs` the unweighted values by name.
     """
 
     student: list[Any]
     discriminators: Any
-    active: list[Any]
+    accuracies: list[Any]
     logs: dict[str, Any]
 
 
@@ -72,7 +72,7 @@ def method_objective(
     logs: dict[str, Any] = {}
     student: list[Any] = []
     objective: Any = None
-    active: list[Any] = []
+    accuracies: list[Any] = []
 
     def add(name: str, weight: float, value: Any) -> None:
         logs[name] = value
@@ -83,7 +83,7 @@ def method_objective(
         value = add_losses([layer.kernel_loss(gradient) for layer in layers])
         add("kernel_loss", settings.kernel_weight, value)
     if discriminators and settings.adversarial_weight > 0:
-        value, objective, active, measures = _adversarial(
+        value, objective, accuracies, measures = _adversarial(
             settings, batch, discriminators
         )
         add("adversarial_loss", settings.adversarial_weight, value)
@@ -95,7 +95,7 @@ def method_objective(
         pairs = zip(batch.real, batch.fake, strict=True)
         value = _mean(attention_matching_loss(real, fake) for real, fake in pairs)
         add("attention_loss", settings.attention_weight, value)
-    return Objective(student, objective, active, logs)
+    return Objective(student, objective, accuracies, logs)
 
 
 def add_losses(losses: Sequence[Any]) -> Any:
@@ -108,7 +108,7 @@ def add_losses(losses: Sequence[Any]) -> Any:
 def _adversarial(
     settings: TrainingSettings, batch: Batch, discriminators: Sequence[Any]
 ) -> tuple[Any, Any, list[Any], dict[str, Any]]:
-    """The student's loss, the discriminators', which are active, and measures."""
+    """The student's loss, the discriminators', their accuracies, and measures."""
     kind = settings.adversarial_loss
     scores = []
     for model, real, fake in zip(discriminators, batch.real, batch.fake, strict=True):
@@ -118,16 +118,13 @@ def _adversarial(
         scores.append((model(real, training=True), model(fake, training=True)))
     losses = [discriminator_loss(real, fake, kind) for real, fake in scores]
     accuracies = [discriminator_accuracy(real, fake, kind) for real, fake in scores]
-    # A discriminator that is far ahead rests until the student has caught up: one that
-    # always wins has no gradient left to teach with.
-    active = [a <= settings.discriminator_accuracy_limit for a in accuracies]
     penalties = [penalty for model in discriminators for penalty in model.losses]
     measures = {
         "discriminator_loss": _mean(losses),
         "discriminator_accuracy": _mean(accuracies),
     }
     student = _mean(student_adversarial_loss(fake, kind) for _, fake in scores)
-    return student, add_losses([*losses, *penalties]), active, measures
+    return student, add_losses([*losses, *penalties]), accuracies, measures
 
 
 def _distillation(

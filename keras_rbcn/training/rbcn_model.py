@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,20 +12,17 @@ from keras_rbcn.training.checks import (
     check_discriminators,
     check_optimizers,
     check_output_names,
-    check_strategy,
     check_student,
     check_tappable,
     check_teacher,
     warn_of_nonnegative_inputs,
+    with_loss_scaling,
 )
-from keras_rbcn.training.objective import (
-    LOGGED,
-    Batch,
-    Objective,
-    add_losses,
-    method_objective,
-)
+from keras_rbcn.training.finite import LossGuard
+from keras_rbcn.training.objective import LOGGED
+from keras_rbcn.training.replicas import clear_error
 from keras_rbcn.training.settings import TrainingSettings, outputs_from_logits
+from keras_rbcn.training.step import TrainingStep
 from keras_rbcn.training.taps import (
     Tap,
     check_sequence,
@@ -34,6 +32,7 @@ from keras_rbcn.training.taps import (
     tap_shape,
     with_features,
 )
+from keras_rbcn.training.watch import with_watch
 
 # The means that make up the logs. "total_loss" is shown as "loss", a name that Keras'
 # own metric of the task loss has.
@@ -51,6 +50,9 @@ class _Hidden:
     def __init__(self, teacher: Any) -> None:
         self.teacher = teacher
         self.means = {name: keras.metrics.Mean(name=name) for name in _MEANS}
+        # Of each discriminator.
+        self.accuracies: list[Any] = []
+        self.guard = LossGuard(_MEANS)
         self.taps: list[Tap] = []
         # Of each tap: what the student's feature map lacks to be like the teacher's.
         self.activations: list[Any] = []
@@ -142,6 +144,10 @@ class RBCNModel(keras.Model):
         self._hidden = _Hidden(teacher)
         self._hidden.taps = self._resolve_taps(taps, check_teacher)
         self.discriminators = self._make_discriminators(discriminators)
+        self._hidden.accuracies = [
+            keras.metrics.Mean(name=f"{tap.student}_discriminator_accuracy")
+            for tap in self.taps
+        ]
         # Losses and metrics given to `compile` by output name are the student's.
         self.output_names = getattr(student, "output_names", None)
         self.settings = TrainingSettings()
@@ -244,7 +250,6 @@ class RBCNModel(keras.Model):
             strategy_b_every=strategy_b_every,
         )
         settings.check(bool(self.taps), self.teacher is not None)
-        check_strategy(self.distribute_strategy)
         from_logits: list[bool | None] = []
         if distillation > 0:
             from_logits = outputs_from_logits(
@@ -258,10 +263,9 @@ class RBCNModel(keras.Model):
             ),
             "strategy_b_optimizer": strategy_b_optimizer and get(strategy_b_optimizer),
         }
-        optimizer = get(optimizer)
+        optimizer = with_loss_scaling(get(optimizer), self.student)
         check_optimizers(optimizer=optimizer, **optimizers)
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
-        check_optimizers(optimizer=self.optimizer)  # Keras may have wrapped it.
         # Only now: a call that was refused leaves the model as it was.
         self.settings = settings
         self._distillation_from_logits = from_logits
@@ -306,39 +310,52 @@ class RBCNModel(keras.Model):
     def _discriminator_variables(self) -> list[Any]:
         return [v for model in self.discriminators for v in model.trainable_variables]
 
+    # --- fit ----------------------------------------------------------------------
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains the student: Keras' `fit`, with the same arguments.
+
+        Raises:
+            FloatingPointError: If a loss of student or discriminators is not finite. It
+                names the loss and the step; the model is as it was before that step.
+                With `TerminateOnNaN` among the callbacks, training ends as Keras ends
+                it, with the model in the same state.
+            ValueError: If a batch is smaller than the number of replicas.
+
+        Warns of a discriminator that tells all feature maps apart in an epoch, or none:
+        it teaches nothing.
+        """
+        bound = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        given = bound.arguments.pop("callbacks", None)
+        bound.arguments["callbacks"] = with_watch(given, self)
+        with clear_error():
+            return keras.Model.fit(*bound.args, **bound.kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """One step on one batch: Keras' `train_on_batch`, with the same arguments.
+
+        Raises:
+            FloatingPointError: As `fit` does.
+        """
+        logs = super().train_on_batch(*args, **kwargs)
+        self._hidden.guard.check()
+        return logs
+
+    @property
+    def discriminator_accuracies(self) -> dict[str, float]:
+        """The accuracy of each discriminator in this epoch, by the student's tap."""
+        if not self._uses_discriminators:
+            return {}
+        return {
+            tap.student: float(mean.result())
+            for tap, mean in zip(self.taps, self._hidden.accuracies, strict=True)
+        }
+
     # --- train_step ---------------------------------------------------------------
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step on one batch: student, scales, discriminators, strategy B."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        teacher_outputs, real = self._run_teacher(x)
-        with tf.GradientTape(persistent=True) as tape:
-            outputs, fake = self._run_student(x)
-            task_loss = self.compute_loss(x, y, outputs, sample_weight)
-            if task_loss is None:  # Neither a loss nor a regularizer.
-                task_loss = 0.0
-            objective = method_objective(
-                self.settings,
-                rectified_layers(self.student),
-                Batch(outputs, fake, teacher_outputs, real),
-                self.discriminators,
-                self._distillation_from_logits,
-            )
-            total_loss = add_losses([task_loss, *objective.student])
-        self._validate_target_and_loss(y, total_loss)
-        groups = self._optimized()
-        # One backward pass for all groups; each gets its share.
-        shares = tape.gradient(total_loss, [variables for _, variables in groups])
-        for (optimizer, variables), gradients in zip(groups, shares, strict=True):
-            if variables:  # There are none if all are frozen.
-                optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        if objective.discriminators is not None:
-            self._update_discriminators(objective, tape)
-        del tape
-        if self.strategy_b_optimizer is not None:
-            self._maybe_strategy_b_step(x, y, sample_weight)
-        values = {"total_loss": total_loss, "task_loss": task_loss, **objective.logs}
-        return self._update_logs(x, y, outputs, sample_weight, values)
+        return TrainingStep(self, data).run()
 
     @property
     def _uses_discriminators(self) -> bool:
@@ -364,82 +381,11 @@ class RBCNModel(keras.Model):
             return outputs, [act(x) if act else x for x, act in pairs]
         return self.student(x, training=True), []
 
-    def _update_discriminators(self, objective: Objective, tape: Any) -> None:
-        """Trains the discriminators but for those that rest on this batch."""
-        variables = self._discriminator_variables()
-        if not variables:  # All frozen.
-            return
-        gradients = tape.gradient(objective.discriminators, variables)
-        before = [
-            [tf.identity(variable) for variable in model.trainable_variables]
-            for model in self.discriminators
-        ]
-        self.discriminator_optimizer.apply_gradients(
-            zip(gradients, variables, strict=True)
-        )
-        # Put back, since an optimizer's momentum moves a variable without a gradient.
-        for model, values, active in zip(
-            self.discriminators, before, objective.active, strict=True
-        ):
-            for variable, value in zip(model.trainable_variables, values, strict=True):
-                variable.assign(tf.where(active, variable, value))
-
-    def _maybe_strategy_b_step(self, x: Any, y: Any, sample_weight: Any) -> None:
-        every = self.settings.strategy_b_every
-        if every == 1:
-            self._strategy_b_step(x, y, sample_weight)
-            return
-
-        def separate_step() -> bool:
-            self._strategy_b_step(x, y, sample_weight)
-            return True
-
-        is_due = tf.equal(tf.math.floormod(self.optimizer.iterations, every), 0)
-        tf.cond(is_due, separate_step, lambda: False)
-
-    def _strategy_b_step(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """Updates what is neither W nor C on its own.
-
-        The student runs a second time here. Statistics of batch normalisation and the
-        metrics have already seen this batch, so they are put back.
-        """
-        seen = [*self.student.non_trainable_variables]
-        seen += [v for metric in self.metrics for v in metric.variables]
-        before = [tf.identity(variable) for variable in seen]
-        variables = self.other_parameters
-        with tf.GradientTape() as tape:
-            outputs = self.student(x, training=True)
-            loss = self.compute_loss(x, y, outputs, sample_weight)
-        gradients = tape.gradient(loss, variables)
-        for variable, value in zip(seen, before, strict=True):
-            variable.assign(value)
-        self.strategy_b_optimizer.apply_gradients(
-            zip(gradients, variables, strict=True)
-        )
-
-    def _update_logs(
-        self,
-        x: Any,
-        y: Any,
-        outputs: Any,
-        sample_weight: Any,
-        values: dict[str, Any],
-    ) -> dict[str, Any]:
-        logs = self.compute_metrics(x, y, outputs, sample_weight)
-        # Weighted as Keras weighs its own loss, so that the terms add up to the total
-        # whatever the size of the last batch.
-        size = tf.shape(tf.nest.flatten(x)[0])[0]
-        means = {}
-        for name, value in values.items():
-            self._hidden.means[name].update_state(value, sample_weight=size)
-            means[name] = self._hidden.means[name].result()
-        logs.pop("loss", None)
-        return {"loss": means.pop("total_loss"), **means, **logs}
-
     @property
     def metrics(self) -> list[Any]:
         """Those of Keras and the means of the logs; `fit` resets them each epoch."""
-        return [*super().metrics, *self._hidden.means.values()]
+        own = [*self._hidden.means.values(), *self._hidden.accuracies]
+        return [*super().metrics, *own]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics that `compile` was given: what `evaluate` returns."""

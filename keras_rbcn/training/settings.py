@@ -89,6 +89,7 @@ def outputs_from_logits(
 ) -> list[bool | None]:
     """For each output, whether both models return logits (or else probabilities).
 
+    Log-probabilities count as logits, since softmax(log_softmax(z)) is softmax(z).
     None for an output of a single number, which has no classes to distil.
 
     Args:
@@ -98,7 +99,8 @@ def outputs_from_logits(
 
     Raises:
         ValueError: If outputs differ in number, name or shape, none has scores, or one
-            model ends in a softmax and the other does not; both sides are named.
+            model ends in a softmax or sigmoid and the other does not; both sides are
+            named.
     """
     sides = f"student '{student.name}', teacher '{teacher.name}'"
     outputs = [_outputs(model) for model in (student, teacher)]
@@ -119,17 +121,20 @@ def outputs_from_logits(
         )
     if given is not None:
         return [bool(given) if several else None for several in scores]
-    ends = [[_is_softmax(tensor) for _, tensor in pairs] for pairs in outputs]
-    if ends[0] != ends[1]:
+    ours, theirs = (
+        [
+            not _holds_probabilities(tensor) if several else None
+            for (_, tensor), several in zip(pairs, scores, strict=True)
+        ]
+        for pairs in outputs
+    )
+    if ours != theirs:
         raise ValueError(
             "Expected student and teacher to end alike, both in logits or both in a "
-            f"softmax, to distil logits; of {sides} only one seems to end in a "
-            "softmax. If both do, or neither does, pass distillation_from_logits."
+            f"softmax (or sigmoid), to distil logits; of {sides} only one seems to end "
+            "in one. If both do, or neither does, pass distillation_from_logits."
         )
-    return [
-        not softmax if several else None
-        for softmax, several in zip(ends[0], scores, strict=True)
-    ]
+    return ours
 
 
 def _outputs(model: Any) -> list[tuple[str, Any]]:
@@ -146,21 +151,30 @@ def _outputs(model: Any) -> list[tuple[str, Any]]:
     return list(zip(model.output_names, outputs, strict=True))
 
 
-def _is_softmax(output: Any) -> bool:
-    """Whether a symbolic output comes out of a softmax, perhaps reshaped behind it."""
+def _holds_probabilities(output: Any) -> bool:
+    """Whether a symbolic output comes out of a softmax or a sigmoid.
+
+    Perhaps reshaped behind it.
+    """
     layer = output.node.layer
     if isinstance(layer, keras.Model):
         inner = tf.nest.flatten(layer.output)
         outer = tf.nest.flatten(output.node.outputs)
-        return _is_softmax(
+        return _holds_probabilities(
             next(i for i, o in zip(inner, outer, strict=True) if o is output)
         )
     activation = getattr(layer, "activation", None)
     function = getattr(layer, "function", None)  # Of a TensorFlow function's layer.
     names = [getattr(one, "__name__", "") for one in (activation, function)]
-    if isinstance(layer, keras.layers.Softmax) or any("softmax" in n for n in names):
+    if isinstance(layer, keras.layers.Softmax) or any(map(_is_probability, names)):
         return True
     passes = isinstance(layer, keras.layers.Reshape | keras.layers.Dropout) or (
         isinstance(layer, keras.layers.Activation) and names[0] == "linear"
     )
-    return passes and _is_softmax(output.node.keras_inputs[0])
+    return passes and _holds_probabilities(output.node.keras_inputs[0])
+
+
+def _is_probability(name: str) -> bool:
+    """Whether a function of this name returns probabilities, not their logarithms."""
+    logarithm = "log_" in name or "logs" in name
+    return ("softmax" in name or "sigmoid" in name) and not logarithm

@@ -1,0 +1,84 @@
+"""What `RBCNModel.fit` looks at while it runs: losses and discriminators."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from keras_rbcn._backend import keras, tf
+
+# Looking makes a GPU wait, and the state does not change after a step that failed.
+_EVERY = 16
+_WON = 0.995
+_COLLAPSED = 0.5
+
+
+class TrainingWatch(keras.callbacks.Callback):
+    """Stops at losses that are not finite; warns of discriminators that teach nothing.
+
+    Args:
+        stops: Whether to raise; not if another callback stops at such losses.
+    """
+
+    def __init__(self, stops: bool) -> None:
+        super().__init__()
+        self._stops = stops
+        self._warned: set[str] = set()
+        # Keras hands over tensors then, and does not wait for the device.
+        self._supports_tf_logs = True
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.model._hidden.guard.reset()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._stops and batch % _EVERY == _EVERY - 1:
+            self.model._hidden.guard.check()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._stops:
+            self.model._hidden.guard.check()
+        for tap, accuracy in self.model.discriminator_accuracies.items():
+            advice = _advice(accuracy)
+            if advice and tap not in self._warned:
+                self._warned.add(tap)
+                warnings.warn(
+                    f"In epoch {epoch + 1} the discriminator at tap '{tap}' told "
+                    f"{accuracy:.1%} of the feature maps apart: {advice}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+
+
+def _advice(accuracy: float) -> str:
+    if accuracy >= _WON:
+        return (
+            "it has won, and has nothing left to teach. Lower `discriminator_accuracy_"
+            "limit` or the learning rate of `discriminator_optimizer`, raise "
+            "`adversarial_weight`, or take the tap out."
+        )
+    if accuracy == _COLLAPSED:
+        return (
+            "it judges by a coin, and teaches nothing. Raise the learning rate of "
+            "`discriminator_optimizer`, give it more units, or take the tap out."
+        )
+    return ""
+
+
+def with_watch(callbacks: Any, model: Any) -> Any:
+    """The callbacks given to `fit`, and a watch in front of them.
+
+    Args:
+        callbacks: None, a callback, a list of them, or Keras' `CallbackList`.
+        model: The RBCNModel.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        known = callbacks.callbacks
+    else:
+        known = list(tf.nest.flatten(callbacks)) if callbacks is not None else []
+    stopping = keras.callbacks.TerminateOnNaN
+    watch = TrainingWatch(not any(isinstance(one, stopping) for one in known))
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        watch.set_model(model)
+        known.insert(0, watch)
+        return callbacks
+    return [watch, *known]

@@ -1,0 +1,97 @@
+"""Training stops at a loss that is not finite, with nothing changed by it."""
+
+import numpy as np
+import pytest
+from tiny import crossentropy, student
+
+import keras_rbcn as rbcn
+from keras_rbcn._backend import keras
+
+
+def model_of(teacher, **settings):
+    model = rbcn.RBCNModel(student(), teacher)
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        crossentropy(),
+        scale_optimizer=keras.optimizers.Adam(0.01),
+        strategy_b_optimizer=keras.optimizers.Adam(0.01),
+        **settings,
+    )
+    return model
+
+
+def state(model):
+    optimizers = (
+        model.optimizer,
+        model.scale_optimizer,
+        model.discriminator_optimizer,
+        model.strategy_b_optimizer,
+    )
+    slots = [v.numpy() for one in optimizers for v in one.variables]
+    return [*model.get_weights(), *slots]
+
+
+def assert_equal(first, second):
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"run_eagerly": True}, {"steps_per_execution": 3}, {"jit_compile": True}],
+    ids=str,
+)
+def test_the_state_in_front_of_the_step_is_kept(data, teacher, settings):
+    x, y = data
+    broken = x.copy()
+    broken[20] = np.nan  # In the third batch of eight.
+    models = [model_of(teacher, **settings) for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    models[0].fit(x[:16], y[:16], batch_size=8, shuffle=False, verbose=0)
+    with pytest.raises(FloatingPointError, match=r"in step 3 .*task_loss is nan"):
+        models[1].fit(broken, y, batch_size=8, shuffle=False, verbose=0)
+    assert_equal(state(models[1]), state(models[0]))
+    # It can go on.
+    history = models[1].fit(x, y, batch_size=8, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_a_discriminator_alone_is_named(data, teacher):
+    model = model_of(teacher)
+    kernel = model.discriminators[0].layers[-1].kernel
+    kernel.assign(np.full_like(kernel, np.inf))
+    with pytest.raises(FloatingPointError, match="discriminator_loss is"):
+        model.fit(*data, verbose=0)
+
+
+def test_train_on_batch_raises_too(data, teacher):
+    model = model_of(teacher)
+    with pytest.raises(FloatingPointError, match="step 1"):
+        model.train_on_batch(np.full_like(data[0], np.inf), data[1])
+
+
+def test_keras_own_way_to_stop_is_left_to_it(data, teacher):
+    model = model_of(teacher)
+    before = model.get_weights()
+    history = model.fit(
+        np.full_like(data[0], np.nan),
+        data[1],
+        epochs=3,
+        verbose=0,
+        callbacks=keras.callbacks.TerminateOnNaN(),
+    ).history
+    assert len(history["loss"]) == 1
+    assert_equal(model.get_weights(), before)
+
+
+def test_a_discriminator_that_has_won_or_collapsed_is_named(data, teacher):
+    model = model_of(teacher, discriminator_accuracy_limit=0.5)
+    for part, bias in zip(model.discriminators, (1.0, 0.5), strict=True):
+        part.set_weights([np.zeros_like(w) for w in part.get_weights()])
+        part.layers[-1].bias.assign([bias])
+        part.trainable = False
+    tap = model.taps[0].student
+    with pytest.warns(UserWarning, match=rf"tap '{tap}' told 50.0%.*coin"):
+        model.fit(*data, epochs=2, verbose=0)
+    assert model.discriminator_accuracies[tap] == 0.5
