@@ -322,8 +322,8 @@ class RBCNModel(keras.Model):
                 it, with the model in the same state.
             ValueError: If a batch is smaller than the number of replicas.
 
-        Warns of a discriminator that tells all feature maps apart in an epoch, or none:
-        it teaches nothing.
+        Warns of a discriminator that tells all feature maps apart for some epochs, or
+        judges by a coin: it teaches nothing.
         """
         bound = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given = bound.arguments.pop("callbacks", None)

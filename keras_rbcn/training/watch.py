@@ -9,6 +9,8 @@ from keras_rbcn._backend import keras, tf
 
 # Looking makes a GPU wait, and the state does not change after a step that failed.
 _EVERY = 16
+# Of a discriminator, in so many epochs in a row: one may be chance.
+_PATIENCE = 3
 _WON = 0.995
 _COLLAPSED = 0.5
 
@@ -23,7 +25,8 @@ class TrainingWatch(keras.callbacks.Callback):
     def __init__(self, stops: bool) -> None:
         super().__init__()
         self._stops = stops
-        self._warned: set[str] = set()
+        # Epochs in a row, and the advice that they call for, by tap.
+        self._rows: dict[str, tuple[int, str]] = {}
         # Keras hands over tensors then, and does not wait for the device.
         self._supports_tf_logs = True
 
@@ -39,11 +42,13 @@ class TrainingWatch(keras.callbacks.Callback):
             self.model._hidden.guard.check()
         for tap, accuracy in self.model.discriminator_accuracies.items():
             advice = _advice(accuracy)
-            if advice and tap not in self._warned:
-                self._warned.add(tap)
+            length, before = self._rows.get(tap, (0, ""))
+            length = length + 1 if advice and advice == before else 1
+            self._rows[tap] = (length, advice)
+            if advice and length == _PATIENCE:
                 warnings.warn(
-                    f"In epoch {epoch + 1} the discriminator at tap '{tap}' told "
-                    f"{accuracy:.1%} of the feature maps apart: {advice}",
+                    f"In the last {length} epochs the discriminator at tap '{tap}' "
+                    f"told {accuracy:.1%} of the feature maps apart: {advice}",
                     UserWarning,
                     stacklevel=2,
                 )

@@ -223,17 +223,83 @@ def test_one_loss_scale_serves_all_optimizers(teacher):
         model.compile("sgd", crossentropy(), scale_optimizer=scaled)
 
 
-def test_bfloat16_trains(data):
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains(data, policy):
+    keras.mixed_precision.set_global_policy(policy)
     try:
         master, pupil = network(name="teacher"), student()
-        model = rbcn.RBCNModel(pupil, master, check_teacher=False)
-        model.compile("adam", crossentropy(), distillation=0.1, attention_weight=0.1)
-        history = model.fit(*data, verbose=0).history
     finally:
         keras.mixed_precision.set_global_policy("float32")
+    model = rbcn.RBCNModel(pupil, master, check_teacher=False)
+    rates = {"scale": 0.01, "strategy_b": 0.01}
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        crossentropy(),
+        distillation=0.1,
+        attention_weight=0.1,
+        **{f"{k}_optimizer": keras.optimizers.Adam(r) for k, r in rates.items()},
+    )
+    history = model.fit(*data, batch_size=16, epochs=4, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
-    assert pupil.get_layer("conv1").scale.dtype == "float32"
+    assert history["task_loss"][-1] < history["task_loss"][0]
+    layer = pupil.get_layer("conv1")
+    assert layer.scale.dtype == layer.latent_kernel.dtype == "float32"
+    scaling = keras.mixed_precision.LossScaleOptimizer
+    assert isinstance(model.optimizer, scaling) == (policy == "mixed_float16")
+
+
+def test_a_step_whose_gradients_overflow_is_passed_over(data):
+    """By all optimizers that share the scale, while the scale is halved."""
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        master, pupil = network(name="teacher"), student()
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    model = rbcn.RBCNModel(pupil, master, taps=[], check_teacher=False)
+    main = keras.mixed_precision.LossScaleOptimizer(
+        keras.optimizers.SGD(0.1), initial_scale=2.0**30
+    )
+    model.compile(
+        main,
+        crossentropy(),
+        scale_optimizer=keras.optimizers.Adam(0.1),
+        strategy_b_optimizer=keras.optimizers.Adam(0.1),
+    )
+    before = [v.numpy() for v in model.trainable_variables]
+    model.fit(*data, batch_size=48, verbose=0)
+    assert float(main.loss_scale) == 2.0**29
+    for old, variable in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    for optimizer in (model.scale_optimizer, model.strategy_b_optimizer):
+        for variable in optimizer.variables[2:]:
+            np.testing.assert_array_equal(variable.numpy(), 0.0)
+
+
+def test_without_overflow_float16_equals_float32_nearly(data, teacher):
+    pupil = student()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        half = student()
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    half.set_weights(pupil.get_weights())
+    models = [rbcn.RBCNModel(one, teacher, taps=[]) for one in (pupil, half)]
+    before = pupil.get_layer("scores").kernel.numpy()
+    for model in models:
+        model.compile(
+            keras.optimizers.SGD(0.1),
+            crossentropy(),
+            scale_optimizer=keras.optimizers.SGD(0.1),
+        )
+        model.fit(*data, batch_size=48, verbose=0)
+    for name in ("scores", "norm2"):
+        for a, b in zip(
+            pupil.get_layer(name).get_weights(),
+            half.get_layer(name).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, rtol=0.02, atol=2e-3)
+    assert np.abs(pupil.get_layer("scores").kernel.numpy() - before).max() > 5e-3
 
 
 def test_losses_of_the_method_alone_train(data, teacher):

@@ -85,13 +85,29 @@ def test_keras_own_way_to_stop_is_left_to_it(data, teacher):
     assert_equal(model.get_weights(), before)
 
 
-def test_a_discriminator_that_has_won_or_collapsed_is_named(data, teacher):
-    model = model_of(teacher, discriminator_accuracy_limit=0.5)
-    for part, bias in zip(model.discriminators, (1.0, 0.5), strict=True):
-        part.set_weights([np.zeros_like(w) for w in part.get_weights()])
-        part.layers[-1].bias.assign([bias])
-        part.trainable = False
-    tap = model.taps[0].student
-    with pytest.warns(UserWarning, match=rf"tap '{tap}' told 50.0%.*coin"):
-        model.fit(*data, epochs=2, verbose=0)
-    assert model.discriminator_accuracies[tap] == 0.5
+def mean_of_features(shape):
+    """A discriminator that scores 1 more than the mean of a feature map."""
+    layers = keras.layers
+    inputs = keras.Input(shape)
+    x = layers.Flatten()(inputs)
+    mean = keras.initializers.Constant(1 / x.shape[1])
+    scores = layers.Dense(1, kernel_initializer=mean, bias_initializer="ones")(x)
+    model = keras.Model(inputs, scores)
+    model.trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("beta", "kernel", "share", "advice"),
+    [(-100.0, 1.0, "100.0%", "it has won"), (0.0, 0.0, "50.0%", "coin")],
+)
+def test_a_discriminator_that_won_or_collapsed_is_named(
+    data, teacher, beta, kernel, share, advice
+):
+    model = rbcn.RBCNModel(student(), teacher, ["norm1"], mean_of_features)
+    model.compile("sgd", crossentropy(), kernel_weight=0, adversarial_weight=1e-9)
+    model.student.get_layer("norm1").beta.assign([beta] * 4)
+    weights = model.discriminators[0].layers[-1].kernel
+    weights.assign(kernel * weights)
+    with pytest.warns(UserWarning, match=rf"last 3 .*'norm1' told {share}.*{advice}"):
+        model.fit(*data, epochs=4, verbose=0)

@@ -8,7 +8,7 @@ import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
 
 # The tiny discriminators win at times.
-pytestmark = pytest.mark.filterwarnings("ignore:In epoch:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:In the last 3 epochs:UserWarning")
 
 
 @pytest.fixture(scope="module")
