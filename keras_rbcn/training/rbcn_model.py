@@ -151,6 +151,8 @@ class RBCNModel(keras.Model):
         # Losses and metrics given to `compile` by output name are the student's.
         self.output_names = getattr(student, "output_names", None)
         self.settings = TrainingSettings()
+        # Logs are means over all replicas; Keras would add them up over workers.
+        self.distribute_reduction_method = "first"
         self._distillation_from_logits: list[bool | None] = []
         self.built = True
 

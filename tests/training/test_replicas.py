@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, network, student
+from tiny import crossentropy, network, student, synchronized
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -17,20 +17,6 @@ def strategy():
     devices = tf.config.list_logical_devices("CPU")
     assert len(devices) == 2, "tests/conftest.py makes two"
     return tf.distribute.MirroredStrategy([device.name for device in devices])
-
-
-def synchronized(model):
-    """A copy whose batch statistics are those of the global batch."""
-
-    def clone(layer):
-        config = layer.get_config()
-        if isinstance(layer, keras.layers.BatchNormalization):
-            config["synchronized"] = True
-        return type(layer).from_config(config)
-
-    copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def trained(scope, pupil, teacher, data, **settings):

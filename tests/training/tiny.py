@@ -45,3 +45,20 @@ def student(**kwargs):
 
 def crossentropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def synchronized(model):
+    """A copy whose batch statistics are those of the global batch.
+
+    Keras does not keep that in a saved model.
+    """
+
+    def clone(layer):
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            config["synchronized"] = True
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
