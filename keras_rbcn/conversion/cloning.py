@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_rbcn._backend import keras
+
 
 def copy_layer(layer: Any, **changes: Any) -> Any:
     """A layer of the same configuration, with weights of its own.
@@ -15,6 +17,8 @@ def copy_layer(layer: Any, **changes: Any) -> Any:
     Raises:
         ValueError: If the layer cannot be made from its configuration.
     """
+    if type(layer) is keras.layers.BatchNormalization and layer.synchronized:
+        changes["synchronized"] = True  # Its configuration leaves this out.
     try:
         return type(layer).from_config({**layer.get_config(), **changes})
     except Exception as error:

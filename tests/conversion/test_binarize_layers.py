@@ -200,6 +200,18 @@ def test_layers_of_the_users_own_and_adapted_ones_are_copied_with_their_weights(
     assert_computes(student, data, head_of(teacher, relu(expected)))
 
 
+@pytest.mark.parametrize("synchronized", [True, False])
+def test_synchronized_statistics_stay_so(synchronized):
+    teacher = keras.Sequential([keras.Input((8, 8, 3))])
+    for name in ("first", "second"):
+        norm = layers.BatchNormalization(synchronized=synchronized, name=f"{name}_norm")
+        teacher.add(layers.Conv2D(4, 3, name=name))
+        teacher.add(norm)
+    for model in (rbcn.binarize(teacher), rbcn.flatten(teacher)):
+        for name in ("first_norm", "second_norm"):
+            assert model.get_layer(name).synchronized is synchronized
+
+
 def test_regularizers_of_1_bit_kernels_only_are_dropped():
     inputs = keras.Input(SHAPE)
     x = block(inputs, "first", kernel_regularizer="l2")

@@ -1,0 +1,19 @@
+"""The examples of docs/training.md run."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tiny import student
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
+
+
+@pytest.mark.filterwarnings("ignore:In the last 3 epochs:UserWarning")
+def test_the_examples_run(data, teacher):
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    names = {"student": student(), "teacher": teacher}
+    names["images"], names["labels"] = data
+    exec(compile("\n".join(blocks), str(DOCUMENT), "exec"), names)
+    assert names["model"].optimizer.iterations == 3
