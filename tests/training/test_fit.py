@@ -81,7 +81,9 @@ def test_tf_data_equals_numpy(data):
     np.testing.assert_array_equal(numpy, dataset)
 
 
-@pytest.mark.parametrize("how", [{"run_eagerly": True}, {"steps_per_execution": 3}])
+@pytest.mark.parametrize(
+    "how", [{"run_eagerly": True}, {"steps_per_execution": 3}, {"jit_compile": True}]
+)
 def test_ways_to_run_a_step_agree(data, teacher, how):
     def run(**kwargs):
         keras.utils.set_random_seed(1)
