@@ -4,7 +4,7 @@
 from keras_rbcn import _backend  # isort: skip  # noqa: F401
 from importlib.metadata import version as _version
 
-from keras_rbcn import applications, datasets, discriminators, layers, losses
+from keras_rbcn import applications, callbacks, datasets, discriminators, layers, losses
 from keras_rbcn.conversion import (
     BinarizationReport,
     BinaryInputsReport,
@@ -32,6 +32,7 @@ __all__ = [
     "__version__",
     "applications",
     "binarize",
+    "callbacks",
     "check_binary_inputs",
     "copy_weights",
     "datasets",

@@ -26,11 +26,13 @@ ROAD = [
     "conversion",
     "applications",
     "training",
+    "callbacks",
     "tflite",
     "profiling",
     "export",
     "datasets",
     "cli",
+    "__main__",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from keras_rbcn.applications.arguments import (
 )
 from keras_rbcn.applications.blocks import NETWORKS
 from keras_rbcn.applications.blocks.parts import Blocks, convolution, normalization
+
+# Characters of what Keras says of a file that does not fit.
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,12 @@ def _top(x: Any, top: Top) -> Any:
 def _load_weights(model: Any, path: Path) -> None:
     try:
         model.load_weights(str(path))
-    except (ValueError, OSError, KeyError, BadZipFile) as error:
+    # An AssertionError is that of a checkpoint of TensorFlow, which prints the network.
+    except (ValueError, OSError, KeyError, BadZipFile, AssertionError) as error:
+        reason = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" ...")
         raise ValueError(
-            f"Expected the file '{path}' to hold weights of the network "
-            f"'{model.name}' as it is built here, with the same `network`, stages, "
-            f"channels and number of classes. Keras says: {error}"
+            f"Expected the file '{path}' (.weights.h5, .h5 or .keras) to hold weights "
+            f"of the network '{model.name}' as it is built here, with the same "
+            "`network`, stages, channels and number of classes. Keras says: "
+            f"{reason or type(error).__name__}"
         ) from error

@@ -12,11 +12,22 @@ from typer.core import TyperGroup
 
 from keras_rbcn.cli import commands
 from keras_rbcn.cli.errors import UserError, one_line
+from keras_rbcn.cli.files import folder_path
 from keras_rbcn.cli.train import RunSettings, options, run_training
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE
 from keras_rbcn.training.settings import TrainingSettings
 
 INTERRUPTED = 130
+
+_Rescale = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="BLACK WHITE",
+        help="What pixels of 0 and of 255 become: as it was for training. Also "
+        "rescales the arrays of an .npz file that are of type uint8.",
+        show_default="-1 1 for a folder, unchanged for an .npz file",
+    ),
+]
 
 
 class _Group(TyperGroup):
@@ -91,7 +102,12 @@ def _root(
 @app.command()
 def demo(
     output: Annotated[
-        Path, typer.Option(help="Folder for the results; created if missing.")
+        Path,
+        typer.Option(
+            parser=folder_path,
+            metavar="FOLDER",
+            help="Folder for the results; created if missing.",
+        ),
     ] = Path("keras_rbcn_demo"),
     epochs: Annotated[
         int, typer.Option(min=1, help="Epochs of training of each network.")
@@ -250,11 +266,13 @@ def export(
     verify_data: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.npz",
-            help="Real inputs, to compare file and student on: one "
-            "array, or the one named x; for several inputs, one named as each.",
+            metavar="FILE.npz|FOLDER",
+            help="Real inputs, to compare file and student on: a folder of images, in "
+            "it or in folders in it; or an .npz file of one array, or with one named "
+            "x, or for several inputs with one named as each.",
         ),
     ] = None,
+    rescale: _Rescale = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="FILE.json", help="Where to write the report as well."),
@@ -264,7 +282,7 @@ def export(
 
     If it is not, nothing is written, and the exit code is 1.
     """
-    commands.export(student, out, verify_data, report)
+    commands.export(student, out, verify_data, rescale, report)
 
 
 @app.command()
@@ -278,18 +296,24 @@ def predict(
     images: Annotated[
         Path,
         typer.Argument(
-            metavar="IMAGES.npz",
-            help="Inputs: one array, or the one named x; for several "
-            "inputs, one named as each.",
+            metavar="IMAGES",
+            help="A folder of images, in it or in folders in it; or an .npz file of "
+            "one array, or with one named x, or for several inputs with one named as "
+            "each.",
         ),
     ],
+    rescale: _Rescale = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="Where to write the outputs."),
+        typer.Option(
+            metavar="FILE.npz",
+            help="Where to write the outputs, an array "
+            "for each; of a folder, also the names of the images, as files.",
+        ),
     ] = None,
 ) -> None:
     """Run a .tflite file on images, and print what it says.
 
     This is for checking: the time it takes here says nothing about a device.
     """
-    commands.predict(file, images, output)
+    commands.predict(file, images, rescale, output)

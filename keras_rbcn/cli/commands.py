@@ -10,26 +10,30 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keras_rbcn import conversion, profiling
 from keras_rbcn._backend import tf
+from keras_rbcn._samples import input_signature
 from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
 from keras_rbcn.cli.files import (
     check_input,
     check_output,
     check_output_folder,
     create_folder,
-    read_inputs,
     write_arrays,
     write_text,
     written_beside,
 )
 from keras_rbcn.cli.models import check_keras_file, load_model, save_model
+from keras_rbcn.cli.samples import Rescale, check_samples, read_samples
 from keras_rbcn.export import ExportError, export_tflite
 from keras_rbcn.tflite import TFLiteModel
 
 # Rows of a table of predictions.
 _SHOWN = 20
+# Samples that file and student are compared on.
+_VERIFIED = 64
 
 
 def demo(output: Path, epochs: int, seed: int) -> None:
@@ -52,7 +56,11 @@ def demo(output: Path, epochs: int, seed: int) -> None:
 
 
 def export(
-    student: Path, out: Path, verify_data: Path | None, report: Path | None
+    student: Path,
+    out: Path,
+    verify_data: Path | None,
+    rescale: Rescale,
+    report: Path | None,
 ) -> None:
     """See `keras_rbcn.cli.app.export`."""
     check_keras_file(student)
@@ -61,14 +69,23 @@ def export(
     if report is not None:
         check_output(report, out, *inputs)
     if verify_data is not None:
-        check_input(verify_data)
+        check_samples(verify_data)
+    elif rescale is not None:
+        raise UserError("--rescale is for --verify-data: leave it out.")
     model = load_model(student)
     data = None
     if verify_data is not None:
-        data = read_inputs(verify_data, _input_names(model))
+        with user_errors():
+            signature = input_signature(model)
+        shapes = [tuple(spec.shape[1:]) for spec in signature.specs]
+        data = read_samples(
+            verify_data, signature.names, shapes, rescale, count=_VERIFIED
+        ).x
     try:
         with user_errors(), warning_lines():
-            result = export_tflite(model, out, verify_data=data)
+            result = export_tflite(
+                model, out, verify_data=data, verify_samples=_VERIFIED
+            )
     except ExportError as error:
         layers = [f"layer: {name}" for name in error.layers]
         raise UserError(str(error), layers, exit_code=1) from error
@@ -136,20 +153,26 @@ def binarize(
     typer.echo(f"Wrote {student}")
 
 
-def predict(file: Path, images: Path, output: Path | None) -> None:
+def predict(file: Path, images: Path, rescale: Rescale, output: Path | None) -> None:
     """See `keras_rbcn.cli.app.predict`."""
     check_input(file)
-    check_input(images)
+    check_samples(images)
     if output is not None:
         check_output(output, file, images, suffix=".npz")
     with user_errors():
         model = TFLiteModel(file)
-        outputs = model.predict(read_inputs(images, model.input_names))
+    shapes = [shape[1:] for shape in model.input_shapes]
+    samples = read_samples(images, model.input_names, shapes, rescale)
+    with user_errors():
+        outputs = model.predict(samples.x)
     outputs = outputs if isinstance(outputs, list) else [outputs]
     for name, array in zip(model.output_names, outputs, strict=True):
-        Console().print(_prediction_table(name, array))
+        Console().print(_prediction_table(name, array, samples.names))
     if output is not None:
-        write_arrays(output, dict(zip(model.output_names, outputs, strict=True)))
+        arrays = dict(zip(model.output_names, outputs, strict=True))
+        if samples.names is not None:
+            arrays = {"files": np.array(samples.names)} | arrays
+        write_arrays(output, arrays)
         typer.echo(f"Wrote {output}")
 
 
@@ -159,26 +182,26 @@ def _say(line: str) -> None:
     typer.get_text_stream("stdout").flush()
 
 
-def _input_names(model: Any) -> list[str]:
-    return list(getattr(model, "input_names", None) or ["x"])
-
-
-def _prediction_table(name: str, array: Any) -> Table:
+def _prediction_table(name: str, array: Any, samples: Sequence[str] | None) -> Table:
     """The first rows of an output; for scores of classes, the class and its score."""
     shape = "x".join(str(size) for size in array.shape)
     table = Table(title=f"{name}: {shape} {array.dtype}")
-    table.add_column("sample", justify="right")
+    if samples is None:
+        table.add_column("sample", justify="right")
+        samples = [str(number) for number in range(len(array))]
+    else:
+        table.add_column("image")
     scores = array.ndim == 2 and array.shape[1] > 1
     columns = ("class", "score") if scores else ("mean", "smallest", "largest")
     for column in columns:
         table.add_column(column, justify="right")
-    for number, values in enumerate(array[:_SHOWN]):
+    for sample, values in zip(map(Text, samples), array[:_SHOWN], strict=False):
         if scores:
             best = int(np.argmax(values))
-            table.add_row(str(number), str(best), f"{values[best]:.4g}")
+            table.add_row(sample, str(best), f"{values[best]:.4g}")
         else:
             figures = (np.mean(values), np.min(values), np.max(values))
-            table.add_row(str(number), *(f"{figure:.4g}" for figure in figures))
+            table.add_row(sample, *(f"{figure:.4g}" for figure in figures))
     if len(array) > _SHOWN:
         table.caption = f"{_SHOWN} of {len(array)} samples shown"
     return table

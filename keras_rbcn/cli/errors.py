@@ -45,6 +45,16 @@ def warning_lines() -> Iterator[None]:
         warn(warning.message)
 
 
+@contextlib.contextmanager
+def warnings_at_once() -> Iterator[None]:
+    """Prints what the library warns of within it, a line each, as it is said."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning)
+        warnings.showwarning = lambda message, *_: warn(message)
+        yield
+
+
 def warn(message: object) -> None:
     """Prints a warning, in one line on the standard error stream."""
     typer.echo(f"warning: {one_line(message)}", err=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 
 from keras_rbcn._files import replacing
-from keras_rbcn.cli.errors import UserError, user_errors
-from keras_rbcn.datasets.npz import array_names, read_arrays
+from keras_rbcn.cli.errors import UserError
 
 
 def check_input(path: Path) -> None:
@@ -45,6 +45,7 @@ def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
             ends otherwise, or it is one of the other files.
     """
     _check_encoding(path)
+    target = resolved(path)
     if path.is_dir():
         raise UserError(f"cannot write '{path}': it is a folder, name a file.")
     if not path.parent.is_dir():
@@ -54,10 +55,21 @@ def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(f"cannot write '{path}': its folder is closed to writing.")
     for other in inputs:
-        if other is not None and path.resolve() == other.resolve():
+        if other is not None and target == resolved(other):
             raise UserError(f"'{path}' is named twice: give the outputs other names.")
     if suffix and path.suffix != suffix:
         raise UserError(f"cannot write '{path}': its name does not end in {suffix}.")
+
+
+def folder_path(text: str) -> Path:
+    """The path that a user typed for a folder to write to.
+
+    Raises:
+        typer.BadParameter: If it is empty, which is the current folder to `Path`.
+    """
+    if not text:
+        raise typer.BadParameter("expected the name of a folder; '.' is the current.")
+    return Path(text)
 
 
 def check_output_folder(path: Path) -> None:
@@ -70,6 +82,7 @@ def check_output_folder(path: Path) -> None:
         UserError: If it is a file, or is closed to writing or cannot be created.
     """
     _check_encoding(path)
+    resolved(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"expected a folder for the results, but '{path}' is a file.")
     nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
@@ -79,6 +92,21 @@ def check_output_folder(path: Path) -> None:
         raise UserError(
             f"cannot write to the folder '{path}': '{nearest}' is closed to writing."
         )
+
+
+def resolved(path: Path) -> Path:
+    """The path without links.
+
+    Raises:
+        UserError: If a link leads to itself, by way of others perhaps.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError:  # That of a link; nothing else is looked at.
+        raise UserError(
+            f"'{path}' is no file and no folder, but a link that leads to itself: "
+            "remove it, or name another."
+        ) from None
 
 
 def _check_encoding(path: Path) -> None:
@@ -124,42 +152,3 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     # To an open file, since NumPy appends ".npz" to the names of others.
     with written_beside(path) as beside, open(beside, "wb") as file:
         np.savez(file, **arrays)
-
-
-def read_inputs(path: Path, names: Sequence[str]) -> Any:
-    """Reads what a model is to be run on from an .npz file.
-
-    Args:
-        path: For a model of one input, a file with one array, or with an array named
-            "x" or as the input. For several inputs, a file with an array of each
-            name, or with unnamed arrays in the inputs' order.
-        names: Names of the model's inputs.
-
-    Returns:
-        An array `(samples, ...)`, or a list of them for several inputs.
-
-    Raises:
-        UserError: If the file is no such file, or holds none or several such arrays.
-    """
-    check_input(path)
-    with user_errors():
-        arrays = read_arrays(path, _choose(path, array_names(path), names))
-    return arrays[0] if len(arrays) == 1 else arrays
-
-
-def _choose(path: Path, keys: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The keys of the arrays to read, in the order of the inputs."""
-    if set(names) <= set(keys):
-        return list(names)
-    if len(names) == 1:
-        if len(keys) == 1:
-            return list(keys)
-        if "x" in keys:
-            return ["x"]
-        wanted = f"one array, or one named 'x' or '{names[0]}'"
-    else:
-        unnamed = [f"arr_{number}" for number in range(len(names))]
-        if set(keys) == set(unnamed):
-            return unnamed
-        wanted = f"arrays named {list(names)}, or as many unnamed ones in this order"
-    raise UserError(f"expected '{path}' to hold {wanted}; it holds {list(keys)}.")

@@ -1,4 +1,4 @@
-"""Reader of a folder of images, with one subfolder for each class."""
+"""Readers of folders of images: one subfolder for each class, or any images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.datasets.splits import (
+    DEFAULT_RESCALE,
     DEFAULT_TEST_FRACTION,
     Splits,
     check_arguments,
@@ -20,6 +23,7 @@ from keras_rbcn.datasets.splits import (
 )
 
 _COLOR_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+CHANNELS = tuple(_COLOR_MODES)
 # What Keras reads.
 _FORMATS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _TRAIN_FOLDER = "train"
@@ -34,7 +38,7 @@ def image_folder(
     batch_size: int = 32,
     seed: int = 0,
     test_fraction: float | None = None,
-    rescale: tuple[float, float] = (-1.0, 1.0),
+    rescale: tuple[float, float] = DEFAULT_RESCALE,
 ) -> Splits:
     """Images of a folder with one subfolder for each class, read while training.
 
@@ -121,10 +125,59 @@ def unreadable_image(paths: Sequence[str], channels: int) -> str | None:
     """The first of the files that cannot be decoded as an image, or None."""
     for path in paths:
         try:
-            tf.io.decode_image(tf.io.read_file(path), channels, expand_animations=False)
+            _decoded(path, channels)
         except tf.errors.OpError:
             return path
     return None
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The images in a folder and in the folders in it, in the order of their paths.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if _is_image(path)
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not found:
+        raise ValueError(
+            f"Expected the folder '{folder}' to hold images ({', '.join(_FORMATS)}); "
+            "it holds none."
+        )
+    return found
+
+
+def read_images(
+    paths: Sequence[Path],
+    image_size: tuple[int, int],
+    channels: int,
+    rescale: tuple[float, float],
+) -> np.ndarray:
+    """Reads images into memory, resized and rescaled as `image_folder` does it.
+
+    Returns:
+        float32 array `(images, height, width, channels)`.
+
+    Raises:
+        ValueError: If a file cannot be decoded as an image; names it.
+    """
+    images = []
+    for path in paths:
+        try:
+            image = _decoded(str(path), channels)
+        except tf.errors.OpError as error:
+            raise ValueError(f"Cannot read '{path}' as an image: remove it.") from error
+        images.append(tf.image.resize(image, image_size).numpy())
+    return rescaled(np.stack(images), rescale)
+
+
+def _decoded(path: str, channels: int) -> Any:
+    return tf.io.decode_image(tf.io.read_file(path), channels, expand_animations=False)
 
 
 def _check_format(image_size: Any, channels: Any, batch_size: Any) -> None:

@@ -11,6 +11,8 @@ from keras_rbcn._backend import tf
 
 # Of data that a user has, without a part for testing.
 DEFAULT_TEST_FRACTION = 0.2
+# What black and white become in images of a folder.
+DEFAULT_RESCALE = (-1.0, 1.0)
 
 
 class Arrays(NamedTuple):

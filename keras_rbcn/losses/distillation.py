@@ -31,9 +31,9 @@ def distillation_loss(
         student_logits: Outputs of the student, of the same shape.
         temperature: T, a positive number; larger values weigh the small classes more.
         from_logits: Whether the outputs are logits, as they are without an activation
-            in the last layer, or probabilities, as they are behind a softmax.
-            Probabilities give the same loss as the logits that they came from, except
-            where they have vanished in floating point.
+            in the last layer, or probabilities, as they are behind a softmax. Either
+            gives the same loss, except where probabilities have vanished in floating
+            point. Log-probabilities, as behind a log-softmax, are logits.
 
     Returns:
         Scalar tensor, float32, or float64 if the student's outputs are.

@@ -80,12 +80,12 @@ class TFLiteModel:
 
     @property
     def input_names(self) -> list[str]:
-        """Names of the inputs, in order."""
+        """Names of the inputs, in the order of the file."""
         return list(self._graph.input_names)
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the outputs, in order."""
+        """Names of the outputs, in the order of the file; see `predict`."""
         return list(self._graph.output_names)
 
     @property
@@ -119,18 +119,34 @@ class TFLiteModel:
         return [np.dtype(dtype) for dtype in self._interpreter.output_types]
 
     def predict(self, x: Any) -> Any:
-        """Runs the file on any number of samples, as `keras.Model.predict` does.
+        """Runs the file on any number of samples.
 
         Args:
             x: Array `(samples, ...)`; for several inputs a list of arrays in the order
                 of `input_names`, or a dictionary of arrays by name.
 
         Returns:
-            Array `(samples, ...)`, or a list of arrays for several outputs.
+            Array `(samples, ...)`; for several outputs a list of them, in the order of
+            `output_names`, whatever the structure was in Keras, of which a file knows
+            nothing. Of a model of `export_tflite`, this is the order in which
+            `tf.nest.flatten` has Keras' outputs: that of a list, and that of the
+            sorted keys of a dictionary. The names are those of the layers that the
+            outputs come from.
 
         Raises:
             ValueError: If number, names, shapes or element types are not those of the
                 file's inputs.
+
+        Example:
+            >>> inputs = keras.Input((4,))
+            >>> dense = keras.layers.Dense
+            >>> outputs = {"mask": dense(3)(inputs), "label": dense(2)(inputs)}
+            >>> model = keras.Model(inputs, outputs)
+            >>> report = export_tflite(model, "two.tflite", verify_data=np.ones((8, 4)))
+            >>> received = TFLiteModel("two.tflite").predict(np.ones((5, 4)))
+            >>> by_key = dict(zip(sorted(outputs), received))
+            >>> by_key["mask"].shape, by_key["label"].shape
+            ((5, 3), (5, 2))
         """
         outputs = self._run(x, lambda: self._interpreter)
         return outputs[0] if len(outputs) == 1 else outputs

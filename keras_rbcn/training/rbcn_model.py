@@ -210,8 +210,8 @@ class RBCNModel(keras.Model):
             kernel_weight: Weight of the kernel loss, summed over all kernels.
             adversarial_weight: Weight of the adversarial loss, the mean over taps.
             distillation: Weight of the logits distillation loss (not in the paper),
-                for models that end in one score per class, as logits or behind a
-                softmax; both must end alike.
+                for models that end in one score per class, as logits (or their
+                log-softmax) or behind a softmax or sigmoid; both must end alike.
             distillation_from_logits: Whether the outputs are logits; None to see it
                 from the models' last layers.
             temperature: Of the logits distillation.

@@ -242,6 +242,13 @@ def test_refuses_weights_that_do_not_fit(suffix, tmp_path):
             small(weights=path, **arguments)
 
 
+def test_refuses_checkpoints_of_tensorflow(tmp_path):
+    built_small("rbcn").save_weights(tmp_path / "checkpoint", save_format="tf")
+    with pytest.raises(ValueError, match=r"\.weights\.h5.*Keras says: ") as error:
+        small("rbcn", weights=tmp_path / "checkpoint.index")
+    assert len(str(error.value)) < 1000
+
+
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
 def test_refuses_broken_files(suffix, tmp_path):
     path = save(built_small("rbcn"), tmp_path / f"broken{suffix}")

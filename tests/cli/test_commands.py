@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import sysconfig
@@ -101,6 +102,7 @@ def test_help_names_the_commands(run):
         (["demo", "--epochs", "0"], "--epochs"),
         (["demo", "--epochs", "many"], "--epochs"),
         (["demo", "--seed", "-1"], "--seed"),
+        (["demo", "--output", ""], "the name of a folder"),
     ],
 )
 def test_wrong_usage(run, arguments, fragment):
@@ -137,6 +139,39 @@ def test_console_script(tmp_path):
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["keras_rbcn", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("keras_rbcn", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("keras-rbcn ")
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("predict", "student.tflite", "images.npz"), "--output"),
+        (("profile", "student.keras"), "--json"),
+        (("profile", "student.keras"), "--csv"),
+        (("profile", "student.keras"), "--plot"),
+        (("export", "student.keras", "out.tflite"), "--report"),
+        (("export", "student.keras"), None),
+        (("binarize", "student.keras"), None),
+        (("demo",), "--output"),
+    ],
+)
+def test_links_that_lead_to_themselves(files, run, tmp_path, command, option):
+    suffixes = {"export": ".tflite", "binarize": ".keras", "predict": ".npz"}
+    loop = tmp_path / f"loop{suffixes.get(command[0], '.png')}"
+    loop.symlink_to(loop.with_suffix(".back"))
+    loop.with_suffix(".back").symlink_to(loop)
+    name, *models = command
+    typed = [tmp_path / m if m == "out.tflite" else files / m for m in models]
+    result = run(name, *typed, *([option] if option else []), loop)
+    _assert_user_error(result, f"'{loop}'", "leads to itself")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 # --- export -----------------------------------------------------------------------
@@ -336,7 +371,7 @@ def _bad_arrays(folder):
         "npy.npz": "an .npz file",
         "cut.npz": "an .npz file",
         "flipped.npz": "annot read",
-        "folder.npz": "is a folder",
+        "folder.npz": "a folder of images; its inputs are of shape (6, 6, 2)",
         "none.npz": "there is no file",
     }
 

@@ -4,7 +4,10 @@ import csv
 import errno
 import json
 import os
+import re
+import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,16 +25,24 @@ FILES = {"config.yaml", "history.csv", "student.keras", "summary.json"}
 layers = keras.layers
 
 
-def network(convolution, name, classes=3, shape=(6, 6, 1), softmax=False, copies=1):
+def network(
+    convolution,
+    name,
+    classes=3,
+    shape=(6, 6, 1),
+    first=None,
+    activation=None,
+    copies=1,
+):
     inputs = [keras.Input(shape, name=f"image{number}") for number in range(copies)]
     x = inputs[0] if copies == 1 else layers.Add()(inputs)
+    x = layers.Activation(first)(x) if first else x
     x = layers.Conv2D(4, 3, padding="same", use_bias=False, name="first")(x)
     x = layers.BatchNormalization(momentum=0.5, name="first_norm")(x)
     x = convolution(4, 3, padding="same", name="conv")(x)
     x = layers.BatchNormalization(momentum=0.5, name="norm")(x)
     pooled = None in shape
     x = layers.GlobalAveragePooling2D()(x) if pooled else layers.Flatten()(x)
-    activation = "softmax" if softmax else None
     outputs = [
         layers.Dense(classes, activation=activation, name=f"scores{number}")(x)
         for number in range(copies)
@@ -58,6 +69,13 @@ def _scaled(x):
     return x.astype("float32") * np.float32(2 / 255) - 1
 
 
+def _trained(teacher):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    teacher.compile(keras.optimizers.Adam(0.02), loss)
+    teacher.fit(_scaled(TRAIN[0]), TRAIN[1], epochs=10, verbose=0)
+    return teacher
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _determinism():
     yield
@@ -69,11 +87,7 @@ def files(tmp_path_factory):
     """A folder of good files: a teacher that was trained, a student, and data."""
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("files")
-    teacher = network(layers.Conv2D, "teacher")
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    teacher.compile(keras.optimizers.Adam(0.02), loss)
-    teacher.fit(_scaled(TRAIN[0]), TRAIN[1], epochs=10, verbose=0)
-    teacher.save(folder / "teacher.keras")
+    _trained(network(layers.Conv2D, "teacher")).save(folder / "teacher.keras")
     network(RectifiedConv2D, "student").save(folder / "student.keras")
     (x, y), (x_test, y_test) = TRAIN, TEST
     arrays = {"y_train": y, "y_test": y_test}
@@ -263,7 +277,13 @@ def test_summary_and_what_it_prints(files, train, tmp_path):
     ("data", "settings", "samples", "classes"),
     [
         ("bytes.npz", {"rescale": (-1, 1)}, (38, 10), 3),
-        ("bytes.npz", {"validation_fraction": 0.5}, (24, 24), 3),
+        # This teacher knows bytes as well, and there is nothing to say.
+        (
+            "bytes.npz",
+            {"validation_fraction": 0.5, "teacher": "teacher.keras"},
+            (24, 24),
+            3,
+        ),
         ("images", {}, (48, 24), ["class0", "class1", "class2"]),
         ("images/train", {}, (39, 9), ["class0", "class1", "class2"]),
     ],
@@ -271,6 +291,7 @@ def test_summary_and_what_it_prints(files, train, tmp_path):
 def test_kinds_of_data(train, tmp_path, data, settings, samples, classes):
     result = train(**settings, data=data, output=tmp_path)
     assert result.exit_code == 0, result.output
+    assert not result.stderr
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
     found = (summary["training_samples"], summary["validation_samples"])
     assert found == samples
@@ -291,15 +312,40 @@ def test_named_data(files, train, tmp_path):
     assert (summary["training_samples"], summary["validation_samples"]) == (1437, 360)
 
 
-def test_a_model_that_ends_in_a_softmax(train, tmp_path):
-    network(RectifiedConv2D, "s", softmax=True).save(tmp_path / "student.keras")
+@pytest.mark.parametrize(
+    ("activation", "from_logits"),
+    [("softmax", False), ("log_softmax", True), ("sigmoid", None)],
+)
+def test_models_that_end_in_an_activation(train, tmp_path, activation, from_logits):
+    student = network(RectifiedConv2D, "s", activation=activation)
+    student.save(tmp_path / "student.keras")
     result = train(output=tmp_path / "out", student=tmp_path / "student.keras")
     assert result.exit_code == 0, result.output
-    trained = keras.models.load_model(tmp_path / "out" / "student.keras", compile=False)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=False)
-    expected = loss(TEST[1], trained.predict(_scaled(TEST[0]), verbose=0))
+    assert not result.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
-    assert summary["last_epoch"]["val_loss"] == pytest.approx(float(expected), rel=1e-4)
+    found = summary["last_epoch"]["val_loss"]
+    trained = keras.models.load_model(tmp_path / "out" / "student.keras", compile=False)
+    scores = trained.predict(_scaled(TEST[0]), verbose=0)
+    if from_logits is None:
+        # Keras looks through a sigmoid: what is in front of it are the logits.
+        scores, from_logits = np.log(scores / (1 - scores)), True
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    assert found == pytest.approx(float(loss(TEST[1], scores)), rel=1e-3)
+
+
+def test_the_commands_of_the_readme(files, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("teacher.keras", "images"):
+        (tmp_path / name).symlink_to(files / name)
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    commands = re.findall(r"^    keras-rbcn (.*)$", text, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        result = run(*command.replace("--epochs 50", "--epochs 1").split())
+        assert result.exit_code == 0, (command, result.output)
+        assert not result.stderr
+    predicted = [line for line in result.stdout.splitlines() if ".png" in line]
+    assert len(predicted) == 20
 
 
 # --- warnings ---------------------------------------------------------------------
@@ -314,6 +360,27 @@ def test_a_teacher_that_does_not_know_the_data(files, train, tmp_path):
     assert result.exit_code == 0, result.output
     (line,) = result.stderr.splitlines()
     assert line.startswith("warning: the teacher does hardly better than guessing")
+
+
+def test_a_teacher_of_other_pixels(files, train, tmp_path):
+    # Bytes are all alike to its first layer.
+    _trained(network(layers.Conv2D, "t", first="tanh")).save(tmp_path / "t.keras")
+    settings = {"teacher": tmp_path / "t.keras", "data": "bytes.npz"}
+    result = train(**settings, output=tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: the teacher gets ")
+    assert "100.00% with --rescale -1 1" in line
+
+
+def test_what_the_library_warns_of_while_training(train, tmp_path, monkeypatch):
+    def fit(self, *args, **kwargs):
+        warnings.warn("in two\nlines", UserWarning, stacklevel=1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RBCNModel, "fit", fit)
+    result = train(output=tmp_path)
+    assert result.stderr.splitlines() == ["warning: in two lines", "interrupted"]
 
 
 def test_signs_that_never_change(train, tmp_path):
@@ -459,6 +526,7 @@ def test_a_full_disk(train, tmp_path, monkeypatch):
         ({"teacher": "data.npz"}, "does not end in .keras"),
         ({"teacher": "student.keras", "student": "teacher.keras"}, "swapped"),
         ({"teacher": "student.keras", "student": None}, "binarised already"),
+        ({"output": ""}, "the name of a folder"),
         ({"output": "data.npz"}, "is a file"),
         ({"output": "data.npz/out"}, "is a file"),
         ({"output": "\udcff"}, "UTF-8"),
@@ -502,8 +570,26 @@ def test_an_untrained_teacher(train, tmp_path):
     teacher = network(layers.Conv2D, "teacher")
     keras.Model.from_config(teacher.get_config()).save(tmp_path / "teacher.keras")
     result = train(teacher=tmp_path / "teacher.keras", output=tmp_path / "out")
-    _assert_user_error(result, "to be trained")
+    _assert_user_error(result, "to be trained", "train in Python")
     assert not (tmp_path / "out").exists()
+
+
+def test_layers_of_other_names(train, tmp_path):
+    student = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(4, 3, padding="same", name="before"),
+            RectifiedConv2D(4, 3, name="other"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    student.save(tmp_path / "student.keras")
+    arguments = {"teacher": "teacher.keras", "student": tmp_path / "student.keras"}
+    result = train(**arguments, output=tmp_path / "out")
+    _assert_user_error(result, "Pair layers of other names in Python", "--taps none")
+    assert "taps=[" not in result.stderr
+    assert train(**arguments, output=tmp_path / "out", taps="none").exit_code == 0
 
 
 def test_images_for_a_model_of_other_channels(train, tmp_path):

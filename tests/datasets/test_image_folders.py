@@ -6,7 +6,11 @@ from PIL import Image
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.datasets import image_folder
-from keras_rbcn.datasets.image_folder import unreadable_image
+from keras_rbcn.datasets.image_folder import (
+    find_images,
+    read_images,
+    unreadable_image,
+)
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -234,6 +238,18 @@ def test_arguments_out_of_range_are_refused(tmp_path, argument, values):
     for value in values:
         with pytest.raises(ValueError, match=f"`{argument}`"):
             image_folder(tmp_path, **{"image_size": (6, 4), argument: value})
+
+
+def test_images_in_memory_are_as_those_to_train_on(tmp_path):
+    _write_classes(tmp_path / "train", channels=3)
+    _write_classes(tmp_path / "val", count=2, first=10, channels=3)
+    test = image_folder(tmp_path, (4, 3), rescale=(0.0, 2.0)).test
+    paths = find_images(tmp_path / "val")
+    assert [str(path) for path in paths] == test.file_paths
+    found = read_images(paths, (4, 3), 3, (0.0, 2.0))
+    assert found.dtype == np.float32
+    expected = np.concatenate([x for x, _ in test])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_an_image_that_cannot_be_read_is_found(tmp_path):

@@ -140,6 +140,27 @@ def test_several_inputs_that_do_not_fit():
         _ = file.input_shape
 
 
+@pytest.mark.parametrize("structure", ["list", "dictionary"])
+def test_several_outputs_are_in_the_order_of_keras(structure, tmp_path):
+    inputs = keras.Input((4,))
+    heat, label = (
+        keras.layers.Dense(3, name=name)(inputs) for name in ("first", "second")
+    )
+    outputs = [heat, label] if structure == "list" else {"z": heat, "a": label}
+    model = keras.Model(inputs, outputs)
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    export_tflite(model, tmp_path / "model.tflite", verify_data=x)
+    file = TFLiteModel(tmp_path / "model.tflite")
+    expected = model.predict(x, verbose=0)
+    if structure == "dictionary":
+        expected = [expected["a"], expected["z"]]
+    received = file.predict(x)
+    np.testing.assert_allclose(received, expected, atol=1e-5)
+    by_name = dict(zip(file.output_names, received, strict=True))
+    layer = keras.Model(inputs, heat)
+    np.testing.assert_allclose(by_name["first"], layer.predict(x, verbose=0), atol=1e-5)
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file '.*none\.tflite'"):
         TFLiteModel(tmp_path / "none.tflite")

@@ -156,6 +156,7 @@ def test_a_single_score_has_no_logits_to_distil():
         model.compile("sgd", "binary_crossentropy", distillation=1.0)
 
 
+@pytest.mark.filterwarnings("ignore:In the last 3 epochs:UserWarning")
 def test_a_resting_discriminator_keeps_its_weights_under_momentum(data, teacher):
     model = rbcn.RBCNModel(student(), teacher)
     adam = keras.optimizers.AdamW(0.01, beta_1=0.9)

@@ -10,9 +10,10 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
 
 
 @pytest.mark.filterwarnings("ignore:In the last 3 epochs:UserWarning")
-def test_the_examples_run(data, teacher):
+def test_the_examples_run(data, teacher, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names = {"student": student(), "teacher": teacher}
     names["images"], names["labels"] = data
     exec(compile("\n".join(blocks), str(DOCUMENT), "exec"), names)

@@ -9,11 +9,12 @@ from typing import Any
 from keras_rbcn import datasets
 from keras_rbcn._backend import tf
 from keras_rbcn.cli.errors import UserError, user_errors
-from keras_rbcn.cli.files import check_input
+from keras_rbcn.cli.files import check_input, resolved
+from keras_rbcn.cli.samples import image_format
 from keras_rbcn.cli.train.settings import RunSettings
 from keras_rbcn.datasets import Splits
 from keras_rbcn.datasets.image_folder import unreadable_image
-from keras_rbcn.datasets.splits import DEFAULT_TEST_FRACTION
+from keras_rbcn.datasets.splits import DEFAULT_RESCALE, DEFAULT_TEST_FRACTION
 
 NAMED = ("digits", "fashion_mnist")
 
@@ -33,8 +34,8 @@ def check_data(settings: RunSettings) -> None:
                 "--validation-fraction."
             )
     elif name and path.is_dir():
-        output = settings.output.resolve()
-        if path.resolve() in (output, *output.parents):
+        output = resolved(settings.output)
+        if resolved(path) in (output, *output.parents):
             raise UserError(
                 f"the folder for the results, '{settings.output}', lies in that of "
                 f"the data, '{path}', and would be taken for a class: name another."
@@ -122,19 +123,8 @@ def _load(settings: RunSettings, shape: tuple[int, ...]) -> Splits:
     path = Path(settings.data)
     if path.is_file():
         return datasets.npz_file(path, None, seed, fraction, settings.rescale)
-    if len(shape) != 3 or shape[2] not in (1, 3, 4):
-        raise UserError(
-            "expected a model that takes images of 1, 3 or 4 channels, to train it on "
-            f"a folder of images; its inputs are of shape {shape}."
-        )
-    height, width, channels = shape
-    rescaling = {} if settings.rescale is None else {"rescale": settings.rescale}
+    size, channels = image_format([shape])
+    rescale = settings.rescale or DEFAULT_RESCALE
     return datasets.image_folder(
-        path,
-        (height, width),
-        channels,
-        settings.batch_size,
-        seed,
-        fraction,
-        **rescaling,
+        path, size, channels, settings.batch_size, seed, fraction, rescale
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from keras_rbcn._backend import keras
@@ -14,6 +16,21 @@ from keras_rbcn.training import RBCNModel
 from keras_rbcn.training.settings import outputs_from_logits
 
 MOMENTUM = 0.9
+
+
+# What messages advise to those who write Python, and what it is here.
+_ADVICE = {
+    "Pass `taps=[(student_layer, teacher_layer), ...]`": (
+        "Pair layers of other names in Python, with keras_rbcn.RBCNModel"
+    ),
+    "`taps=[]`": "--taps none",
+    "pass `check_teacher=False`": (
+        "train in Python, with keras_rbcn.RBCNModel and `check_teacher=False`"
+    ),
+    "pass distillation_from_logits": (
+        "train in Python, with keras_rbcn.RBCNModel and `distillation_from_logits`"
+    ),
+}
 
 
 class Networks(NamedTuple):
@@ -41,7 +58,7 @@ def load_networks(settings: RunSettings) -> Networks:
     """
     teacher = settings.teacher and load_model(settings.teacher)
     report = None
-    with user_errors(), warning_lines():
+    with _advice_for_options(), user_errors(), warning_lines():
         if settings.student is not None:
             student = load_model(settings.student)
         else:
@@ -63,7 +80,7 @@ def compile_networks(rbcn: Any, settings: RunSettings, steps_per_epoch: int) -> 
         optimizer = keras.optimizers.Adam(rate)
     else:
         optimizer = keras.optimizers.SGD(rate, momentum=MOMENTUM)
-    with user_errors():
+    with _advice_for_options(), user_errors():
         (from_logits,) = outputs_from_logits(rbcn.student, rbcn.student, None)
         rbcn.compile(
             optimizer,
@@ -73,6 +90,18 @@ def compile_networks(rbcn: Any, settings: RunSettings, steps_per_epoch: int) -> 
         )
     if rbcn.teacher is not None:
         rbcn.teacher.compile(metrics=[_accuracy()])
+
+
+@contextlib.contextmanager
+def _advice_for_options() -> Iterator[None]:
+    """Within it, a `UserError` advises what the command line has."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error)
+        for python, here in _ADVICE.items():
+            message = message.replace(python, here)
+        raise UserError(message) from error
 
 
 def _accuracy() -> Any:

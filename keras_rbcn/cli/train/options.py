@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from keras_rbcn.cli.files import folder_path
 from keras_rbcn.cli.train.config import load_config
 
 _MODELS, _DATA, _FIT, _METHOD, _RUN = (
@@ -152,6 +153,7 @@ Taps = Annotated[
 Output = Annotated[
     Path,
     typer.Option(
+        parser=folder_path,
         metavar="FOLDER",
         help="Folder for the results; created if missing.",
         rich_help_panel=_RUN,

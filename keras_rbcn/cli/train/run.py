@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
+import numpy as np
 import typer
 
 from keras_rbcn._backend import REQUIREMENTS, keras, tf
-from keras_rbcn.cli.errors import UserError, warn
+from keras_rbcn.cli.errors import UserError, warn, warnings_at_once
 from keras_rbcn.cli.files import write_text
 from keras_rbcn.cli.models import save_model
 from keras_rbcn.cli.train.config import to_yaml
@@ -31,8 +32,14 @@ from keras_rbcn.cli.train.networks import Networks, compile_networks, load_netwo
 from keras_rbcn.cli.train.results import ResultFolder
 from keras_rbcn.cli.train.settings import RunSettings
 from keras_rbcn.conversion import BinarizationReport, check_binary_inputs
-from keras_rbcn.datasets import Splits
+from keras_rbcn.datasets import Arrays, Splits
+from keras_rbcn.datasets.splits import rescaled
 from keras_rbcn.layers.binary_inputs import binary_layers
+
+# What pixels of 0 and 255 mostly become.
+_SCALES = ((-1.0, 1.0), (0.0, 1.0))
+# By how much an accuracy is better that is not by chance.
+_CLEARLY = 0.05
 
 
 def run_training(settings: RunSettings) -> None:
@@ -55,7 +62,7 @@ def run_training(settings: RunSettings) -> None:
     splits = load_data(settings, networks.shape, networks.classes)
     steps = -(-sample_count(splits.train) // settings.batch_size)
     compile_networks(rbcn, settings, steps)
-    with _failures(splits, networks):
+    with _failures(splits, networks), warnings_at_once():
         _warn_of_constant_signs(rbcn.student, splits)
         teacher_accuracy = _teacher_accuracy(networks, splits, settings)
         unfinished = folder.begin()
@@ -113,13 +120,43 @@ def _teacher_accuracy(
     accuracy = float(teacher.evaluate(**data, verbose=0, return_dict=True)["accuracy"])
     typer.echo(f"The teacher gets {_share(accuracy, splits)} right.")
     guessing = 1 / networks.classes
-    if accuracy < guessing + 0.1 * (1 - guessing):
+    scale = _better_scale(teacher, splits.test, settings, accuracy)
+    if scale is not None:
+        warn(
+            f"the teacher gets {accuracy:.2%} right with pixels from 0 to 255 as they "
+            f"are, and {scale[1]:.2%} with --rescale {scale[0][0]:g} {scale[0][1]:g} "
+            "(of type uint8): it seems to have been trained on such."
+        )
+    elif accuracy < guessing + 0.1 * (1 - guessing):
         warn(
             "the teacher does hardly better than guessing, and has little to teach: "
             "are the data scaled as they were for its training (--rescale), and the "
             "classes in the same order?"
         )
     return accuracy
+
+
+def _better_scale(
+    teacher: Any, test: Any, settings: RunSettings, accuracy: float
+) -> tuple[tuple[float, float], float] | None:
+    """A scale of pixels that the teacher knows better, and its accuracy with it.
+
+    None if the data are no unscaled pixels, or there is no such scale.
+    """
+    if isinstance(test, tf.data.Dataset) or not _are_bytes(test.x):
+        return None
+    found = {}
+    for scale in _SCALES:
+        data = arguments(Arrays(rescaled(test.x, scale), test.y), settings.batch_size)
+        logs = teacher.evaluate(**data, verbose=0, return_dict=True)
+        found[scale] = float(logs["accuracy"])
+    best = max(found, key=lambda scale: found[scale])
+    return (best, found[best]) if found[best] > accuracy + _CLEARLY else None
+
+
+def _are_bytes(x: Any) -> bool:
+    """Whether all are whole numbers as of bytes, more than zeros and ones."""
+    return bool(x.min() >= 0 and 1 < x.max() <= 255 and np.array_equal(x, np.rint(x)))
 
 
 def _share(accuracy: float, splits: Splits) -> str:

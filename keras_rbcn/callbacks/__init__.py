@@ -1,0 +1,5 @@
+"""Callbacks for long trainings."""
+
+from keras_rbcn.callbacks.resumable_training import ResumableTraining
+
+__all__ = ["ResumableTraining"]
