@@ -67,14 +67,7 @@ def mnist() -> Any:
             model.add(layers.MaxPooling2D())
         model.add(layers.BatchNormalization(scale=False))
         model.add(layers.ReLU())
-    model.add(layers.Flatten())
-    model.add(layers.Dense(64, use_bias=False))
-    model.add(layers.BatchNormalization(scale=False))
-    model.add(layers.ReLU())
-    model.add(layers.Dense(CLASSES, use_bias=False))
-    model.add(layers.BatchNormalization(scale=False))
-    model.add(layers.Softmax())
-    return model
+    return with_classifier(model, 64)
 
 
 def binarynet() -> Any:
@@ -88,9 +81,15 @@ def binarynet() -> Any:
                 model.add(layers.MaxPooling2D())
             model.add(layers.BatchNormalization(scale=False))
             model.add(layers.ReLU())
+    return with_classifier(model, 1024, 1024)
+
+
+def with_classifier(model: Any, *units: int) -> Any:
+    """The dense layers that both examples end in."""
+    layers = keras.layers
     model.add(layers.Flatten())
-    for _ in range(2):
-        model.add(layers.Dense(1024, use_bias=False))
+    for size in units:
+        model.add(layers.Dense(size, use_bias=False))
         model.add(layers.BatchNormalization(scale=False))
         model.add(layers.ReLU())
     model.add(layers.Dense(CLASSES, use_bias=False))

@@ -13,14 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import conversions
 import numpy as np
-from result_files import described, machine, markdown_table, write_results
+from result_files import (
+    described,
+    machine,
+    markdown_table,
+    measured_apart,
+    write_results,
+)
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -103,10 +107,7 @@ def main() -> None:
         rows = {row["network"]: row for row in kept}
     names = [name for name in conversions.NETWORKS if "QuantConv2D" not in name]
     for name in arguments.models or names:
-        # A process of its own, whose memory goes with it.
-        command = [sys.executable, __file__, "--one", name]
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        rows[name] = json.loads(run.stdout.splitlines()[-1])
+        rows[name] = measured_apart(__file__, "--one", name)
         ordered = [rows[known] for known in names if known in rows]
         result = {"machine": machine(), "rows": ordered}
         write_results(arguments.output, result, markdown(result))

@@ -16,8 +16,6 @@ import argparse
 import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +26,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from conversions import settle
-from result_files import described, machine, markdown_table, write_results
+from result_files import (
+    described,
+    machine,
+    markdown_table,
+    measured_apart,
+    write_results,
+)
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -86,9 +90,7 @@ def measure(call: str) -> dict[str, Any]:
 
 def measure_apart(call: str) -> dict[str, Any]:
     """Measures in a fresh process, and compares with the limits."""
-    command = [sys.executable, __file__, "--worker", call]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    row = json.loads(done.stdout.splitlines()[-1])
+    row = measured_apart(__file__, "--worker", call)
     _, seconds, gib = CALLS[call]
     within = row["seconds"] < seconds and (gib is None or row["peak_gib"] < gib)
     return row | {"limit_seconds": seconds, "limit_gib": gib, "within": within}

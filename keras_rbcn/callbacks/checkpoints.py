@@ -172,9 +172,9 @@ class CheckpointFolder:
         # Called before the manager removes an older checkpoint.
         options = tf.train.CheckpointOptions(experimental_write_callbacks=[seal])
         self._manager.save(checkpoint_number=number, options=options)
-        for number in self.numbers():
-            if not Path(f"{self.prefix(number)}.index").exists():  # It was removed.
-                Path(f"{self.prefix(number)}.json").unlink()
+        for one in self.numbers():
+            if not Path(f"{self.prefix(one)}.index").exists():  # It was removed.
+                Path(f"{self.prefix(one)}.json").unlink()
 
 
 def _files(prefix: str) -> Iterator[Path]:

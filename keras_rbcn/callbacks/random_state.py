@@ -40,7 +40,8 @@ def global_seed() -> int | None:
 
 def generators(model: Any) -> list[Any]:
     """The generators whose state is a variable: the global one, and the layers'."""
-    found = [getattr(one, "_generator", None) for one in _layer_generators(model)]
+    layers = [getattr(part, "_random_generator", None) for part in model.submodules]
+    found = [getattr(one, "_generator", None) for one in layers]
     # With deterministic operations there is none unless the program has set one.
     with contextlib.suppress(RuntimeError):
         found.append(tf.random.get_global_generator())
@@ -56,8 +57,3 @@ def unsaveable_layers(model: Any) -> list[str]:
         for one in [getattr(layer, "_random_generator", None)]
         if getattr(one, "_rng_type", None) == "legacy_stateful"
     ]
-
-
-def _layer_generators(model: Any) -> list[Any]:
-    found = (getattr(part, "_random_generator", None) for part in model.submodules)
-    return [generator for generator in found if generator is not None]

@@ -113,16 +113,21 @@ class TrainingStep:
 
     # --- gradients -----------------------------------------------------------------
 
+    @property
+    def _scales_loss(self) -> bool:
+        optimizer = self._model.optimizer
+        return isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+
     def _scaled(self, loss: Any) -> Any:
         """The loss times the scale that keeps gradients of half precision from 0."""
-        optimizer = self._model.optimizer
-        scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
-        return optimizer.get_scaled_loss(loss) if scales else loss
+        if not self._scales_loss:
+            return loss
+        return self._model.optimizer.get_scaled_loss(loss)
 
     def _unscaled(self, gradients: list[Any]) -> list[Any]:
-        optimizer = self._model.optimizer
-        scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
-        return optimizer.get_unscaled_gradients(gradients) if scales else gradients
+        if not self._scales_loss:
+            return gradients
+        return list(self._model.optimizer.get_unscaled_gradients(gradients))
 
     def _student_gradients(self, tape: Any, loss: Any) -> list[list[Any]]:
         # One backward pass for all groups; each gets its share.
@@ -159,9 +164,7 @@ class TrainingStep:
             # The one argument that optimizers of both generations have.
             optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
 
-        main = self._model.optimizer
-        scales = isinstance(main, keras.mixed_precision.LossScaleOptimizer)
-        if not scales or optimizer is main:
+        if not self._scales_loss or optimizer is self._model.optimizer:
             apply(gradients)
             return
         # The main optimizer passes over a step whose scaled gradients overflowed.

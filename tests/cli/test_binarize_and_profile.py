@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from outcomes import assert_user_error, files_in
 from PIL import Image
 from rich.console import Console
 
@@ -48,18 +49,6 @@ def _kinds(path):
         for layer in student.layers
         if layer.name in ("first", "second", "third")
     }
-
-
-def _assert_user_error(result, *fragments):
-    assert result.exit_code == 2, result.output
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    for fragment in fragments:
-        assert fragment in line
-
-
-def _content(folder):
-    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
 # --- binarize ---------------------------------------------------------------------
@@ -115,10 +104,10 @@ def test_binarize_refuses(
     folder, run, monkeypatch, teacher, student, options, fragment
 ):
     monkeypatch.chdir(folder)
-    before = _content(folder)
+    before = files_in(folder)
     models = [teacher] if student is None else [teacher, student]
-    _assert_user_error(run("binarize", *models, *options), fragment)
-    assert _content(folder) == before
+    assert_user_error(run("binarize", *models, *options), fragment)
+    assert files_in(folder) == before
 
 
 # --- profile ----------------------------------------------------------------------
@@ -172,6 +161,6 @@ def test_profile_writes_json_csv_and_plot(folder, run, tmp_path):
 )
 def test_profile_refuses(folder, run, monkeypatch, model, options, fragment):
     monkeypatch.chdir(folder)
-    before = _content(folder)
-    _assert_user_error(run("profile", model, *options), fragment)
-    assert _content(folder) == before
+    before = files_in(folder)
+    assert_user_error(run("profile", model, *options), fragment)
+    assert files_in(folder) == before

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from outcomes import files_in
 
 from keras_rbcn import RBCNModel
 from keras_rbcn._backend import keras
@@ -70,10 +71,6 @@ def _assert_user_error(result, *fragments, exit_code=2):
         assert len(lines) == 1, result.stderr
     for fragment in fragments:
         assert fragment in result.stderr
-
-
-def _content(folder):
-    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
 # --- the command line itself ------------------------------------------------------
@@ -212,13 +209,13 @@ def test_failed_export_names_the_layers_and_leaves_no_file(run, tmp_path):
     )
     student = keras.Sequential([keras.Input((4, 5, 16)), layer])
     student.save(tmp_path / "student.keras")
-    before = _content(tmp_path)
+    before = files_in(tmp_path)
     result = run(
         *("export", tmp_path / "student.keras", tmp_path / "out.tflite"),
         *("--report", tmp_path / "report.json"),
     )
     _assert_user_error(result, "  layer: conv", exit_code=1)
-    assert _content(tmp_path) == before
+    assert files_in(tmp_path) == before
 
 
 def _bad_models(folder):
@@ -248,11 +245,11 @@ def test_export_of_bad_models(files, run):
     folder = files / "bad_models"
     folder.mkdir()
     bad = _bad_models(folder)
-    before = _content(folder)
+    before = files_in(folder)
     for name, fragment in bad.items():
         result = run("export", folder / name, folder / "out.tflite")
         _assert_user_error(result, name, fragment)
-        assert _content(folder) == before
+        assert files_in(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -272,13 +269,13 @@ def test_export_to_where_nothing_can_be_written(
 ):
     (tmp_path / "a_file").write_text("")
     (tmp_path / "student.keras").write_bytes((files / "student.keras").read_bytes())
-    before = _content(tmp_path)
+    before = files_in(tmp_path)
     result = run(
         *("export", tmp_path / "student.keras", tmp_path / out),
         *("--report", tmp_path / report),
     )
     _assert_user_error(result, fragment)
-    assert _content(tmp_path) == before
+    assert files_in(tmp_path) == before
 
 
 def test_export_with_data_of_another_shape(files, run, tmp_path):
@@ -380,14 +377,14 @@ def test_predict_on_bad_arrays(files, run):
     folder = files / "bad_arrays"
     folder.mkdir()
     bad = _bad_arrays(folder)
-    before = _content(folder)
+    before = files_in(folder)
     for name, fragment in bad.items():
         result = run(
             *("predict", files / "student.tflite", folder / name),
             *("--output", folder / "out.npz"),
         )
         _assert_user_error(result, fragment)
-        assert _content(folder) == before
+        assert files_in(folder) == before
 
 
 def test_several_inputs_that_cannot_be_told_apart(files, run, tmp_path):
@@ -423,4 +420,4 @@ def test_a_full_disk_leaves_nothing_behind(files, run, tmp_path, monkeypatch):
         "predict", files / "student.tflite", files / "images.npz", "--output", out
     )
     _assert_user_error(result, "out.npz", os.strerror(errno.ENOSPC))
-    assert _content(tmp_path) == {out: b"older results"}
+    assert files_in(tmp_path) == {out: b"older results"}

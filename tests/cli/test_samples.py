@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from outcomes import assert_user_error
 from PIL import Image
 
 from keras_rbcn._backend import keras
@@ -48,14 +49,6 @@ def folder(tmp_path_factory, run):
     assert result.exit_code == 0, result.output
     assert not result.stderr
     return path
-
-
-def _assert_user_error(result, *fragments):
-    assert result.exit_code == 2, result.output
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    for fragment in fragments:
-        assert fragment in line
 
 
 def test_export_compares_on_the_images_of_a_folder(folder):
@@ -149,7 +142,7 @@ def test_samples_that_cannot_be_read(folder, run, tmp_path, images, options, fra
         ("predict", folder / "student.tflite", path),
         (*export, "--verify-data", path),
     ):
-        _assert_user_error(run(*command, *options), fragment)
+        assert_user_error(run(*command, *options), fragment)
     assert not (tmp_path / "o.tflite").exists()
 
 
@@ -158,4 +151,4 @@ def test_a_scale_for_no_data(folder, run, tmp_path):
         *("export", folder / "student.keras", tmp_path / "out.tflite"),
         *("--rescale", "0", "1"),
     )
-    _assert_user_error(result, "--rescale is for --verify-data")
+    assert_user_error(result, "--rescale is for --verify-data")

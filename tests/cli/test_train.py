@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from outcomes import files_in
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
@@ -139,10 +140,6 @@ def _assert_user_error(result, *fragments, exit_code=2):
     assert "Traceback" not in result.output
     for fragment in fragments:
         assert fragment in errors[0]
-
-
-def _content(folder):
-    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
 # --- what it trains ---------------------------------------------------------------
@@ -407,10 +404,10 @@ def test_signs_that_never_change(train, tmp_path):
 
 def test_results_are_not_overwritten_silently(train, tmp_path):
     (tmp_path / "config.yaml").write_text("mine")
-    before = _content(tmp_path)
+    before = files_in(tmp_path)
     result = train(output=tmp_path)
     _assert_user_error(result, "config.yaml", "--overwrite")
-    assert _content(tmp_path) == before
+    assert files_in(tmp_path) == before
 
 
 def test_overwriting_replaces_all_results(train, tmp_path):
@@ -426,10 +423,10 @@ def test_overwriting_replaces_all_results(train, tmp_path):
 
 def test_the_student_to_train_is_not_overwritten(train, files, tmp_path):
     (tmp_path / "student.keras").write_bytes((files / "student.keras").read_bytes())
-    before = _content(tmp_path)
+    before = files_in(tmp_path)
     result = train("--overwrite", output=tmp_path, student=tmp_path / "student.keras")
     _assert_user_error(result, "named twice")
-    assert _content(tmp_path) == before
+    assert files_in(tmp_path) == before
 
 
 # --- failures while training ------------------------------------------------------
@@ -533,10 +530,10 @@ def test_a_full_disk(train, tmp_path, monkeypatch):
     ],
 )
 def test_bad_settings(files, train, tmp_path, settings, fragment):
-    before = _content(files)
+    before = files_in(files)
     result = train(**{"output": tmp_path / "out"} | settings)
     _assert_user_error(result, fragment)
-    assert _content(files) == before
+    assert files_in(files) == before
     assert not list(tmp_path.iterdir())
 
 
@@ -556,14 +553,14 @@ def test_bad_settings(files, train, tmp_path, settings, fragment):
 def test_models_that_do_not_fit(train, tmp_path, teacher, student, fragments):
     network(layers.Conv2D, "teacher", **teacher).save(tmp_path / "teacher.keras")
     network(RectifiedConv2D, "student", **student).save(tmp_path / "student.keras")
-    before = _content(tmp_path)
+    before = files_in(tmp_path)
     result = train(
         teacher=tmp_path / "teacher.keras",
         output=tmp_path / "out",
         student=tmp_path / "student.keras",
     )
     _assert_user_error(result, *fragments)
-    assert _content(tmp_path) == before
+    assert files_in(tmp_path) == before
 
 
 def test_an_untrained_teacher(train, tmp_path):

@@ -6,6 +6,7 @@ import typing
 
 import pytest
 import yaml
+from outcomes import assert_user_error
 
 from keras_rbcn import RBCNModel, binarize
 from keras_rbcn.cli import app
@@ -72,14 +73,6 @@ def _as_arguments(values):
         else:
             arguments += [option, *(value if isinstance(value, list) else [value])]
     return arguments
-
-
-def _assert_user_error(result, *fragments):
-    assert result.exit_code == 2, result.output
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    for fragment in fragments:
-        assert fragment in line
 
 
 def test_the_same_settings_from_three_sources(settings, tmp_path):
@@ -230,19 +223,19 @@ def test_bad_files(run, tmp_path, monkeypatch, name, content, fragments):
     monkeypatch.setattr(app, "run_training", None)
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    _assert_user_error(run("train", *REQUIRED, "--config", path), name, *fragments)
+    assert_user_error(run("train", *REQUIRED, "--config", path), name, *fragments)
 
 
 def test_a_wrong_value_is_told_although_the_command_line_goes_first(run, tmp_path):
     (tmp_path / "bad.yaml").write_text("epochs: many")
     result = run("train", *REQUIRED, "--epochs", 3, "--config", tmp_path / "bad.yaml")
-    _assert_user_error(result, "bad.yaml", "'epochs'")
+    assert_user_error(result, "bad.yaml", "'epochs'")
 
 
 def test_no_code_in_a_file_is_run(run, tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(f"seed: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']")
-    _assert_user_error(run("train", *REQUIRED, "--config", path), "'seed'")
+    assert_user_error(run("train", *REQUIRED, "--config", path), "'seed'")
     assert not (tmp_path / "made").exists()
 
 
@@ -250,4 +243,4 @@ def test_no_code_in_a_file_is_run(run, tmp_path):
 def test_what_is_no_file_of_settings(run, tmp_path, name):
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "settings.json").write_text("{}")
-    _assert_user_error(run("train", *REQUIRED, "--config", tmp_path / name), name)
+    assert_user_error(run("train", *REQUIRED, "--config", tmp_path / name), name)
