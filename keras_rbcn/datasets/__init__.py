@@ -5,6 +5,8 @@ from keras_rbcn.datasets.image_folder import image_folder
 from keras_rbcn.datasets.loaders import digits, fashion_mnist
 from keras_rbcn.datasets.npz import npz_file
 from keras_rbcn.datasets.splits import Arrays, Splits
+from keras_rbcn.datasets.tfrecord_writer import write_tfrecords
+from keras_rbcn.datasets.tfrecords import tfrecords
 
 __all__ = [
     "Arrays",
@@ -14,4 +16,6 @@ __all__ = [
     "image_folder",
     "npz_file",
     "read_idx",
+    "tfrecords",
+    "write_tfrecords",
 ]

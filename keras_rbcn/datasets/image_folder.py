@@ -89,8 +89,8 @@ def image_folder(
     """
     check_arguments(batch_size, seed, test_fraction)
     check_rescale(rescale)
-    _check_format(image_size, channels, batch_size)
-    folders = _part_folders(Path(path))
+    check_format(image_size, channels, batch_size)
+    folders = part_folders(Path(path))
     if len(folders) > 1 and test_fraction is not None:
         raise ValueError(
             "Expected no share to split off for testing, because there is a folder "
@@ -140,7 +140,7 @@ def find_images(folder: Path) -> list[Path]:
     found = [
         path
         for path in sorted(folder.rglob("*"))
-        if _is_image(path)
+        if is_image(path)
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
@@ -180,7 +180,8 @@ def _decoded(path: str, channels: int) -> Any:
     return tf.io.decode_image(tf.io.read_file(path), channels, expand_animations=False)
 
 
-def _check_format(image_size: Any, channels: Any, batch_size: Any) -> None:
+def check_format(image_size: Any, channels: Any, batch_size: Any) -> None:
+    """Raises if an argument that all files of images share is not what it must be."""
     sizes = tuple(image_size) if isinstance(image_size, list | tuple) else ()
     if len(sizes) != 2 or not all(is_integer(s) and s > 0 for s in sizes):
         raise ValueError(
@@ -199,17 +200,17 @@ def _check_format(image_size: Any, channels: Any, batch_size: Any) -> None:
         )
 
 
-def _part_folders(root: Path) -> list[Path]:
+def part_folders(root: Path) -> list[Path]:
     """The folder with the classes to train on; then that of the test images, if any."""
     train = root / _TRAIN_FOLDER
     # A class may be called "train": then it holds images rather than folders.
-    if not (train.is_dir() and _subfolders(train)):
+    if not (train.is_dir() and subfolders(train)):
         return [root]
     test = [root / name for name in _TEST_FOLDERS if (root / name).is_dir()]
     return [train, *test[:1]]
 
 
-def _subfolders(folder: Path) -> list[str]:
+def subfolders(folder: Path) -> list[str]:
     """The names of the classes, in the order of their numbers."""
     return sorted(
         entry.name
@@ -221,13 +222,13 @@ def _subfolders(folder: Path) -> list[str]:
 def _check_images(folders: Sequence[Path], test_fraction: float) -> list[str]:
     """Checks that there are images for both parts, and returns the classes."""
     for folder in folders:
-        classes = _subfolders(folder)
+        classes = subfolders(folder)
         if not classes:
             raise ValueError(
                 f"Expected the folder '{folder}' to hold one subfolder of images for "
                 "each class; it holds no folders."
             )
-        found = sum(_is_image(path) for path in folder.rglob("*"))
+        found = sum(is_image(path) for path in folder.rglob("*"))
         # As Keras splits.
         tested = int(found * test_fraction) if len(folders) == 1 else found
         if not tested or (len(folders) == 1 and tested == found):
@@ -237,8 +238,8 @@ def _check_images(folders: Sequence[Path], test_fraction: float) -> list[str]:
                 + (f", test_fraction={test_fraction}." if len(folders) == 1 else ".")
             )
     # The number of a class is its place in the list.
-    if _subfolders(folders[0]) != _subfolders(folders[-1]):
-        first, second = (set(_subfolders(folder)) for folder in folders)
+    if subfolders(folders[0]) != subfolders(folders[-1]):
+        first, second = (set(subfolders(folder)) for folder in folders)
         raise ValueError(
             "Expected the same classes for training and for testing, received: "
             f"{sorted(first - second)} only in '{folders[0]}', "
@@ -248,7 +249,8 @@ def _check_images(folders: Sequence[Path], test_fraction: float) -> list[str]:
     return classes
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether its name is that of an image that can be read."""
     return path.name.lower().endswith(_FORMATS)
 
 
