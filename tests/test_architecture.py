@@ -16,6 +16,7 @@ PACKAGE = ROOT / "keras_rbcn"
 ROAD = [
     "_backend",
     "_counting",
+    "_figure",
     "_files",
     "_geometry",
     "_report",

@@ -1,10 +1,16 @@
-"""State of Keras' own callbacks, such as the best loss that EarlyStopping has seen."""
+"""State of callbacks, such as the best loss that EarlyStopping has seen.
+
+That of Keras' own callbacks is known here. Any other callback keeps its state by two
+methods, named as PyTorch names them: `state_dict()` gives it, as a dict of numbers,
+texts, arrays, and lists and dicts of them, and `load_state_dict(state)` takes it up,
+between `on_train_begin` and `on_epoch_begin`.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,14 +36,18 @@ _ATTRIBUTES = {
 }
 
 
+class _State(NamedTuple):
+    """A part of a callback's state: how to read it, and how to put it back."""
+
+    name: str
+    read: Callable[[], dict[str, Any]]
+    restore: Callable[[dict[str, Any]], Any]
+
+
 def callback_states(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
     """The states of those callbacks that have one, as plain values for JSON."""
     return [
-        {
-            "class": kind.__name__,
-            **{name: _plain(getattr(callback, name)) for name in names},
-        }
-        for callback, kind, names in _with_state(callbacks)
+        {"class": state.name, **_plain(state.read())} for state in _states(callbacks)
     ]
 
 
@@ -49,21 +59,42 @@ def restore_callbacks(
     A callback that was not there before starts from its own beginning.
     """
     left = list(states)
-    for callback, kind, names in _with_state(callbacks):
-        state = next((one for one in left if one["class"] == kind.__name__), None)
-        if state is not None:
-            left.remove(state)
-            for name in names:
-                setattr(callback, name, _value(state[name]))
+    for state in _states(callbacks):
+        saved = next((one for one in left if one["class"] == state.name), None)
+        if saved is not None:
+            left.remove(saved)
+            state.restore({k: _value(v) for k, v in saved.items() if k != "class"})
 
 
-def _with_state(callbacks: Sequence[Any]) -> list[tuple[Any, type, tuple[str, ...]]]:
-    return [
-        (callback, kind, tuple(name for name in names if hasattr(callback, name)))
-        for callback in callbacks
-        for kind, names in _ATTRIBUTES.items()
-        if isinstance(callback, kind)
-    ]
+def _states(callbacks: Sequence[Any]) -> list[_State]:
+    found = []
+    for callback in callbacks:
+        for kind, names in _ATTRIBUTES.items():
+            if isinstance(callback, kind):
+                found.append(_state_of_attributes(callback, kind.__name__, names))
+        if hasattr(callback, "state_dict") and hasattr(callback, "load_state_dict"):
+            found.append(_state_of_its_own(callback))
+    return found
+
+
+def _state_of_its_own(callback: Any) -> _State:
+    return _State(
+        type(callback).__name__,
+        lambda: {"state": callback.state_dict()},
+        lambda state: callback.load_state_dict(state["state"]),
+    )
+
+
+def _state_of_attributes(callback: Any, name: str, names: Sequence[str]) -> _State:
+    existing = [one for one in names if hasattr(callback, one)]
+
+    def restore(state: dict[str, Any]) -> None:
+        for one in existing:
+            setattr(callback, one, state[one])
+
+    return _State(
+        name, lambda: {one: getattr(callback, one) for one in existing}, restore
+    )
 
 
 def _plain(value: Any) -> Any:

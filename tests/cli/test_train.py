@@ -18,11 +18,19 @@ from tensorflow.python.framework import config as tf_config
 
 from keras_rbcn import RBCNModel, binarize
 from keras_rbcn._backend import keras
+from keras_rbcn.callbacks.log_file import LogFile
 from keras_rbcn.cli.train import run as run_module
 from keras_rbcn.layers import RectifiedConv2D
 
 EPOCHS, BATCH, SEED = 2, 16, 3
-FILES = {"config.yaml", "history.csv", "student.keras", "summary.json"}
+FILES = {
+    "config.yaml",
+    "history.csv",
+    "student.keras",
+    "summary.json",
+    "training_log.jsonl",
+    "training_log.png",
+}
 layers = keras.layers
 
 
@@ -173,6 +181,14 @@ def test_it_trains_what_the_same_python_trains(files, train, tmp_path):
     assert set(rows[0]) == {"epoch", *history}
     for name, values in history.items():
         assert [float(row[name]) for row in rows] == values
+    log = (tmp_path / "training_log.jsonl").read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in log]
+    for name, values in history.items():
+        assert [record["logs"][name] for record in records] == values
+    assert [set(record["sign_flips"]) for record in records] == [{"conv"}] * EPOCHS
+    assert set(records[0]["discriminator_accuracy"]) == {"norm"}
+    with Image.open(tmp_path / "training_log.png") as image:
+        assert image.format == "PNG"
 
 
 def test_every_setting_reaches_the_training(files, train, tmp_path):
@@ -234,7 +250,8 @@ def test_a_student_made_of_the_teacher_and_the_same_again(
     _assert_same_weights(
         _weights(second / "student.keras"), _weights(first / "student.keras")
     )
-    assert (second / "history.csv").read_bytes() == (first / "history.csv").read_bytes()
+    for name in ("history.csv", "training_log.jsonl"):
+        assert (second / name).read_bytes() == (first / name).read_bytes()
 
 
 def test_without_a_teacher(train, tmp_path):
@@ -446,7 +463,8 @@ def test_old_results_stay_until_the_new_ones_are_whole(train, tmp_path, monkeypa
     assert result.stderr == "interrupted\n"
     assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == old
     unfinished = tmp_path / "unfinished"
-    assert {p.name for p in unfinished.iterdir()} == {"config.yaml", "history.csv"}
+    begun = {"config.yaml", "history.csv", "training_log.jsonl"}
+    assert {path.name for path in unfinished.iterdir()} == begun
     monkeypatch.undo()
     # Of another training, and no part of the next one.
     (unfinished / "binarization.json").write_text("old")
@@ -480,6 +498,20 @@ def test_a_full_disk(train, tmp_path, monkeypatch):
     result = train(output=tmp_path / "out")
     _assert_user_error(result, "history.csv", os.strerror(errno.ENOSPC))
     assert not list(tmp_path.rglob("*.keras"))
+
+
+def test_a_log_that_cannot_be_written(train, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(LogFile, "append", full)
+    result = train(output=tmp_path)
+    assert result.exit_code == 0, result.output
+    first, second = result.stderr.splitlines()
+    assert first.startswith("warning: TrainingLog cannot write to")
+    assert second.startswith("warning: there is no picture of the training")
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == FILES - {"training_log.png"}
 
 
 # --- bad input --------------------------------------------------------------------

@@ -44,6 +44,16 @@ class ResultFolder:
         return self.path / "history.csv"
 
     @property
+    def log(self) -> Path:
+        """What `TrainingLog` writes, a line for each epoch; grows while training."""
+        return self.path / "training_log.jsonl"
+
+    @property
+    def plot(self) -> Path:
+        """A picture of the log."""
+        return self.path / "training_log.png"
+
+    @property
     def student(self) -> Path:
         """The student as it was after the last epoch."""
         return self.path / "student.keras"
@@ -60,6 +70,8 @@ class ResultFolder:
             self.config,
             self.binarization,
             self.history,
+            self.log,
+            self.plot,
             self.student,
             self.summary,
         )

@@ -17,6 +17,7 @@ import numpy as np
 import typer
 
 from keras_rbcn._backend import REQUIREMENTS, keras, tf
+from keras_rbcn.callbacks import TrainingLog, plot_training_log
 from keras_rbcn.cli.errors import UserError, warn, warnings_at_once
 from keras_rbcn.cli.files import write_text
 from keras_rbcn.cli.models import save_model
@@ -74,6 +75,7 @@ def run_training(settings: RunSettings) -> None:
     save_model(rbcn.student, unfinished.student)
     summary = _summary(networks, splits, teacher_accuracy, history, seconds)
     write_text(unfinished.summary, json.dumps(summary, indent=2) + "\n")
+    _plot(unfinished)
     folder.finish()
     typer.echo(f"The student gets {_share(summary['accuracy'], splits)} right.")
     typer.echo(f"Results are in {folder.path.resolve()}")
@@ -185,6 +187,7 @@ def _fit(
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[
                 keras.callbacks.CSVLogger(str(folder.history)),
+                TrainingLog(folder.log),
                 keras.callbacks.TerminateOnNaN(),
             ],
         ).history
@@ -199,6 +202,13 @@ def _fit(
             exit_code=1,
         )
     return history
+
+
+def _plot(folder: ResultFolder) -> None:
+    try:
+        plot_training_log(folder.log, folder.plot)
+    except (OSError, ValueError) as error:  # The student is worth more.
+        warn(f"there is no picture of the training: {error}")
 
 
 def _summary(
