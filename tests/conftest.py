@@ -29,6 +29,18 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="session")
+def mirrored_strategy():
+    """Two replicas, on the two virtual CPUs.
+
+    One for all tests: TensorFlow mixes up what two such strategies on the same devices
+    of one process send.
+    """
+    devices = tf.config.list_logical_devices("CPU")
+    assert len(devices) == 2
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
 @pytest.fixture
 def build_student():
     """Builds a Sequential model of the given layers on images of 8x8x32."""

@@ -18,7 +18,7 @@ class DataPosition:
     """The iterator that `fit` draws batches from.
 
     Where TensorFlow can save an iterator, that is what is saved. Where it cannot
-    (Python code or random operations in the pipeline, several replicas, arrays),
+    (Python code or random operations in the pipeline, arrays, several replicas),
     batches that were used are drawn again and passed over.
 
     Args:
@@ -44,7 +44,9 @@ class DataPosition:
     @property
     def runs_python(self) -> bool:
         """Whether drawing a batch may use Python's and numpy's random numbers."""
-        return not self.is_saved and not self.has_arrays
+        if self.is_saved or self.has_arrays:
+            return False
+        return not self._is_distributed or self._outside_state() is not None
 
     @property
     def seed(self) -> int | None:
@@ -142,12 +144,36 @@ class DataPosition:
         adapter = getattr(self._data._adapter, "_internal_adapter", self._data._adapter)
         return self.has_arrays and bool(adapter._shuffle)
 
+    @property
+    def _is_distributed(self) -> bool:
+        return not isinstance(self._data._dataset, tf.data.Dataset)
+
+    @property
+    def _dataset(self) -> Any:
+        """What is drawn from, as it was before it was distributed."""
+        return self._data._adapter.get_dataset()
+
+    def _outside_state(self) -> str | None:
+        """Why batches that are drawn again may be other ones; None if they are not.
+
+        Of Python code and random operations in a pipeline TensorFlow knows no state.
+        """
+        dataset = self._dataset
+        if not isinstance(dataset, tf.data.Dataset):
+            return "they were distributed before `fit`"
+        try:
+            fail = tf.data.experimental.ExternalStatePolicy.FAIL
+            dataset._as_serialized_graph(external_state_policy=fail)
+        except (tf.errors.FailedPreconditionError, tf.errors.UnimplementedError) as e:
+            return _reason(e)
+        return None
+
     def _why_not_saved(self, iterator: Any) -> str | None:
         """Why TensorFlow cannot save the iterator; None if it can."""
         if self.has_arrays:
             return "arrays"
-        if not isinstance(iterator, tf.data.Iterator):
-            return "it is distributed over several replicas"
+        if self._is_distributed:
+            return "they are distributed over several replicas"
         policy = self._data._dataset.options().experimental_external_state_policy
         if policy not in (None, tf.data.experimental.ExternalStatePolicy.FAIL):
             return f"its options set experimental_external_state_policy to {policy}"
@@ -159,8 +185,7 @@ class DataPosition:
                 tf.errors.FailedPreconditionError,
                 tf.errors.UnimplementedError,
             ) as e:
-                text = str(e.message).partition("}}")[2] or str(e.message)
-                return text.partition("[Op:")[0].strip().rstrip(".")
+                return _reason(e)
         return None
 
     def _warning(self, reason: str | None) -> str | None:
@@ -172,23 +197,33 @@ class DataPosition:
                 "another order than an unbroken one, since no seed has been set. To "
                 f"resume exactly, {_SEED_IT}, or pass shuffle=False."
             )
+        at_once = " at once and"
+        if reason is not None and self._is_distributed:
+            # Drawing again is exact then, where the data themselves are.
+            reason, at_once = self._outside_state(), ""
         if reason is not None:
             return (
                 "ResumableTraining: TensorFlow cannot save the position in these data "
                 f"({reason}). A resumed training will draw the batches that were used "
                 "again, and pass over them; it is exact only if the data come in the "
-                "same order whenever the program starts. To resume at once and "
+                f"same order whenever the program starts. To resume{at_once} "
                 "exactly, use a tf.data.Dataset without Python code, with seeds, and "
                 "with tf.random.stateless_* in place of other random operations."
             )
-        if _has_unseeded_shuffle(self._data._dataset):
+        if _has_unseeded_shuffle(self._dataset):
+            when = "" if self._is_distributed else "after the epoch in which it is "
             return (
-                "ResumableTraining: after the epoch in which it is resumed, a training "
+                f"ResumableTraining: {when}resumed, a training "
                 "will go through the data in another order than an unbroken one, since "
                 "the dataset is shuffled without a seed. To resume exactly, pass "
                 f"shuffle(..., seed=...), or {_SEED_IT}."
             )
         return None
+
+
+def _reason(error: Any) -> str:
+    text = str(error.message).partition("}}")[2] or str(error.message)
+    return text.partition("[Op:")[0].strip().rstrip(".")
 
 
 def _has_unseeded_shuffle(dataset: Any) -> bool:

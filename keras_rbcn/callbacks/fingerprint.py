@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.callbacks.random_state import generators
+from keras_rbcn.callbacks.workers import Workers
 
 
 def create_variables(model: Any, dataset: Any) -> None:
@@ -48,6 +49,9 @@ def fingerprint(model: Any, data: Any) -> dict[str, Any]:
         data: The handler of the data, made by `fit`.
     """
     optimizers = _optimizers(model)
+    dataset = data._dataset
+    if not isinstance(dataset, tf.data.Dataset):
+        dataset = data._adapter.get_dataset()  # As it was before it was distributed.
     found = {
         "variables of the model": _described(model.weights),
         "variables of the metrics": _described(metric_variables(model)),
@@ -55,13 +59,15 @@ def fingerprint(model: Any, data: Any) -> dict[str, Any]:
         "variables of the optimizers": {
             name: _described(_variables(one)) for name, one in optimizers.items()
         },
+        "replicas": int(model.distribute_strategy.num_replicas_in_sync),
+        "workers": Workers(model.distribute_strategy).count,
         "random generators": len(generators(model)),
         "settings": _settings(model),
         "taps": [list(tap) for tap in getattr(model, "taps", [])],
         "loss": _loss(model),
         "trainable variables": len(model.trainable_weights),
         "kind of data": type(data._adapter).__name__,
-        "batches of the data": str(data._dataset.element_spec),
+        "batches of the data": str(dataset.element_spec),
     }
     # Tuples become lists, as they will be when it has been read back.
     return dict(json.loads(json.dumps(found, default=str)))

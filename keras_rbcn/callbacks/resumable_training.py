@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_rbcn._backend import keras
-from keras_rbcn.callbacks.checkpoints import CheckpointFolder
 from keras_rbcn.callbacks.fit_loop import running_fit
 from keras_rbcn.callbacks.random_state import unsaveable_layers
 from keras_rbcn.callbacks.session import Session
+from keras_rbcn.callbacks.shared_folder import SharedFolder
+from keras_rbcn.callbacks.workers import Workers
 
 
 class ResumableTraining(keras.callbacks.Callback):
@@ -38,6 +39,13 @@ class ResumableTraining(keras.callbacks.Callback):
     `keras.backend.experimental.enable_tf_random_generator()` before it builds the
     model; a warning tells of this too.
 
+    Under `MirroredStrategy` and `MultiWorkerMirroredStrategy` each replica gets back
+    what is its own, such as statistics of batch normalisation, and each worker its
+    random state; batches that were used are drawn again. All workers pass the same
+    `directory`, on a file system that they share: worker 0 writes the checkpoints, and
+    decides which one all take up. If one worker is killed, the others end with an
+    error; start all of them again.
+
     Checkpoints are those of `tf.train.CheckpointManager`, each with a manifest of
     SHA-256 sums. One that is damaged or half written is refused with a warning, and the
     one before is used.
@@ -51,9 +59,10 @@ class ResumableTraining(keras.callbacks.Callback):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If a number is too small, the directory is a file, or, in `fit`, the
-            checkpoints are of another model, other settings, other data or another
-            version of keras_rbcn.
-        OSError: In `fit`, if the folder cannot be written.
+            checkpoints are of another model, other settings, other data, another
+            number of replicas or another version of keras_rbcn, or a worker does not
+            see what worker 0 writes.
+        OSError: In `fit`, if the folder cannot be written, by any worker.
 
     Example:
         >>> keras.utils.set_random_seed(0)
@@ -99,16 +108,10 @@ class ResumableTraining(keras.callbacks.Callback):
         loop = running_fit(self.model)
         if sum(isinstance(one, ResumableTraining) for one in loop.callbacks) > 1:
             raise ValueError("Expected one ResumableTraining among the callbacks.")
-        try:
-            folder = CheckpointFolder(self._directory, self._keep)
-        except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"ResumableTraining cannot write its checkpoints: {error.strerror}",
-                str(self._directory),
-            ) from None
+        workers = Workers(self.model.distribute_strategy)
+        folder = SharedFolder(self._directory, self._keep, workers)
         self._warn_of_random_layers()
-        self._session = Session(self.model, loop, folder, self._save_every)
+        self._session = Session(self.model, loop, folder, workers, self._save_every)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._session is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_rbcn._backend import tf
 from keras_rbcn.callbacks.callback_state import callback_states, restore_callbacks
-from keras_rbcn.callbacks.checkpoints import CheckpointFolder, RefusedError
+from keras_rbcn.callbacks.checkpoints import RefusedError
 from keras_rbcn.callbacks.data_position import DataPosition
 from keras_rbcn.callbacks.fingerprint import (
     create_variables,
@@ -22,6 +22,15 @@ from keras_rbcn.callbacks.random_state import (
     python_and_numpy,
     restore_python_and_numpy,
 )
+from keras_rbcn.callbacks.replica_values import (
+    assign_local_values,
+    from_json,
+    local_values,
+    of_each_replica,
+    to_json,
+)
+from keras_rbcn.callbacks.shared_folder import SharedFolder
+from keras_rbcn.callbacks.workers import Workers
 
 
 class Session:
@@ -29,12 +38,14 @@ class Session:
 
     It stands between the loop of `fit` and the handler that hands out the epochs. So it
     takes up behind every callback's `on_train_begin`, and saves behind every callback's
-    `on_epoch_end`.
+    `on_epoch_end`. Several workers do the same at the same steps; what is said to be
+    called by all of them waits for the others.
 
     Args:
         model: Compiled Keras model in `fit`.
         loop: The loop of `fit`.
         folder: Where the checkpoints are.
+        workers: The processes that train the model.
         save_every: Steps between two checkpoints within an epoch, or None.
     """
 
@@ -42,12 +53,15 @@ class Session:
         self,
         model: Any,
         loop: FitLoop,
-        folder: CheckpointFolder,
+        folder: SharedFolder,
+        workers: Workers,
         save_every: int | None,
     ) -> None:
         self._model = model
         self._data, self._callbacks = loop
         self._folder = folder
+        self._workers = workers
+        self._strategy = model.distribute_strategy
         self._save_every = save_every
         self._position = DataPosition(self._data)
         self._checkpoint: Any = None
@@ -69,8 +83,9 @@ class Session:
     def begin_epoch(self) -> None:
         """Puts back the metrics of an epoch that was begun, behind Keras' reset."""
         values, self._metrics = self._metrics, []
-        for variable, value in zip(metric_variables(self._model), values, strict=False):
-            variable.assign(value)
+        if values:
+            variables = metric_variables(self._model)
+            assign_local_values(self._strategy, variables, values)
 
     def before_step(self, step: int) -> None:
         """Saves if it is time to."""
@@ -118,7 +133,7 @@ class Session:
         self._is_finished = True
 
     def _count_steps(self) -> None:
-        self._used.append(int(self._model._train_counter) - sum(self._used))
+        self._used.append(int(self._model._train_counter.numpy()) - sum(self._used))
 
     def _save_the_end(self) -> None:
         # As if another epoch came, which is what more `epochs` bring.
@@ -146,7 +161,11 @@ class Session:
     def _save(self, epoch: int, step: int, stopped: bool = False) -> None:
         if self._fingerprint is None:
             self._fingerprint = fingerprint(self._model, self._data)
-        done = int(self._model._train_counter)
+        own = {
+            "random": python_and_numpy(),
+            "values": to_json(local_values(self._strategy, self._of_replicas())),
+        }
+        done = int(self._model._train_counter.numpy())
         state = {
             "epoch": epoch,
             "step": step,
@@ -158,7 +177,7 @@ class Session:
             "seed": self._position.seed,
             "fingerprint": self._fingerprint,
             "callbacks": callback_states(self._callbacks),
-            "random": python_and_numpy(),
+            "workers": self._workers.gather(own),
         }
         objects = self._saved_objects()
         if not self._is_open:
@@ -166,6 +185,15 @@ class Session:
             self._is_open = True
         self._folder.write(done, state)
         self._saved_at = done
+
+    def _of_replicas(self) -> list[Any]:
+        """Variables of which each replica has a value of its own."""
+        if self._strategy.num_replicas_in_sync == 1:
+            return []
+        variables = [*self._model.weights, *metric_variables(self._model)]
+        # Of those in no strategy's scope each worker has its own too.
+        states = [one.state for one in generators(self._model)]
+        return [*of_each_replica(variables), *states]
 
     # --- taking up -----------------------------------------------------------------
 
@@ -178,12 +206,14 @@ class Session:
         Raises:
             ValueError: If there are checkpoints, and none of this training.
         """
-        self._folder.clear_unfinished()
+        numbers = self._folder.numbers()
+        if numbers:
+            create_variables(self._model, self._data._dataset)
+            self._fingerprint = fingerprint(self._model, self._data)
         refused = []
-        for number in self._folder.numbers():
+        for number in numbers:
             try:
-                state = self._folder.read(number)
-                self._check(number, state)
+                state = self._folder.read(number, self._check)
             except RefusedError as error:
                 refused.append(error)
                 warnings.warn(
@@ -210,9 +240,6 @@ class Session:
         return None
 
     def _check(self, number: int, state: dict[str, Any]) -> None:
-        if self._fingerprint is None:
-            create_variables(self._model, self._data._dataset)
-            self._fingerprint = fingerprint(self._model, self._data)
         found = first_difference(state["fingerprint"], self._fingerprint)
         steps = (state["steps_per_epoch"], self._data.inferred_steps)
         if found is None and None not in steps and steps[0] != steps[1]:
@@ -250,6 +277,29 @@ class Session:
     def _restore(self, state: dict[str, Any]) -> None:
         assert self._taken_up is not None
         path = self._folder.prefix(self._taken_up)
+        error = self._load(path)
+        for problem in self._workers.gather(error and str(error)):
+            if problem:
+                # Its variables have been compared, so that this is left.
+                raise ValueError(
+                    f"Expected '{path}' to be of a training on the same data pipeline "
+                    "with the same TensorFlow, but it cannot be restored: "
+                    f"{problem}"
+                ) from error
+        own = state["workers"][self._workers.index]
+        assign_local_values(
+            self._strategy, self._of_replicas(), from_json(own["values"])
+        )
+        if state["step"]:
+            self._metrics = local_values(self._strategy, metric_variables(self._model))
+        restore_callbacks(self._callbacks, state["callbacks"])
+        if not self._position.runs_python:
+            restore_python_and_numpy(own["random"])
+        self._used = list(state["used"])
+        self._saved_at = self._taken_up
+
+    def _load(self, path: str) -> Exception | None:
+        """Gives all variables their values; what went wrong, if anything did."""
         try:
             status = self._saved_objects().restore(path)
             status.assert_existing_objects_matched()
@@ -257,15 +307,5 @@ class Session:
             if self._position.iterator is not None and self._position.is_saved:
                 self._position.finish(path)
         except (tf.errors.OpError, AssertionError, ValueError) as error:
-            # Its variables have been compared, so that this is left.
-            raise ValueError(
-                f"Expected '{path}' to be of a training on the same data pipeline with "
-                f"the same TensorFlow, but it cannot be restored: {error}"
-            ) from error
-        if state["step"]:
-            self._metrics = [v.numpy() for v in metric_variables(self._model)]
-        restore_callbacks(self._callbacks, state["callbacks"])
-        if not self._position.runs_python:
-            restore_python_and_numpy(state["random"])
-        self._used = list(state["used"])
-        self._saved_at = self._taken_up
+            return error
+        return None

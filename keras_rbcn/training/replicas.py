@@ -1,4 +1,4 @@
-"""What a training step needs to know of the replicas it is one of.
+"""What a training needs to know of the replicas, and of the scope it is built in.
 
 Everything here works without a distribution strategy too, in its one replica.
 """
@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from keras_rbcn._backend import tf
+from keras_rbcn._backend import keras, tf
 
 _EMPTY = "keras_rbcn: a replica got an empty part of a batch"
 
@@ -43,6 +43,84 @@ def clear_error() -> Iterator[None]:
         "batch, perhaps the last of an epoch, is smaller than the number of replicas. "
         "Use a larger `batch_size`, or `batch(..., drop_remainder=True)`."
     )
+
+
+def check_scopes(**models: Any) -> None:
+    """Raises if models were built in other scopes than the one that is open now.
+
+    Args:
+        **models: What was passed, by the argument's name. A teacher may be built in no
+            scope at all: it is read by all replicas.
+    """
+    here = tf.distribute.get_strategy()
+    place = _described(here if tf.distribute.has_strategy() else None)
+    for role, model in models.items():
+        if not getattr(model, "built", False) or not isinstance(model, keras.Model):
+            continue  # None, or what is refused for another reason.
+        other = [w for w in model.weights if not _is_in_scope(w, here)]
+        if role == "teacher":
+            other = [w for w in other if _strategy(w) is not None]
+        if other:
+            raise ValueError(
+                f"Expected the {role} '{model.name}' to be built in the scope of the "
+                "strategy that RBCNModel is built in, received: a "
+                f"{role} that was built {_described(_strategy(other[0]))}, and an "
+                f"RBCNModel {place}. Build or load the models, and RBCNModel, within "
+                "one `with strategy.scope():`."
+            )
+
+
+def check_called_in_scope(model: Any, method: str) -> None:
+    """Raises if a method of a model is called in the scope of another strategy.
+
+    Args:
+        model: The RBCNModel; in no scope at all Keras enters its own.
+        method: Name of the method, for the message.
+    """
+    here = tf.distribute.get_strategy()
+    if not tf.distribute.has_strategy():
+        return
+    for weight in model.student.weights:
+        if not _is_in_scope(weight, here):
+            raise ValueError(
+                f"Expected `{method}` to be called in the scope that RBCNModel was "
+                f"built in, or in none, received: a model that was built "
+                f"{_described(_strategy(weight))}, and a call {_described(here)}. "
+                "Build the models, RBCNModel and optimizers within `with "
+                f"strategy.scope():` of the strategy that is to train them, and call "
+                f"`{method}` there or behind it."
+            )
+
+
+def check_optimizer_scopes(model: Any, **optimizers: Any) -> None:
+    """Raises if an optimizer was made in the scope of another strategy."""
+    for name, optimizer in optimizers.items():
+        found = getattr(optimizer, "variables", ())
+        for variable in found() if callable(found) else found:
+            its = _strategy(variable)
+            if its is not None and its is not model.distribute_strategy:
+                raise ValueError(
+                    f"Expected `{name}` to be made in the scope that RBCNModel was "
+                    f"built in, received: an optimizer that was made {_described(its)}"
+                    ". Make it within the same `with strategy.scope():`."
+                )
+
+
+def _is_in_scope(variable: Any, strategy: Any) -> bool:
+    return bool(strategy.extended.variable_created_in_scope(variable))
+
+
+def _strategy(variable: Any) -> Any:
+    # OneDeviceStrategy marks its variables by this name alone.
+    return getattr(variable, "_distribute_strategy", None)
+
+
+def _described(strategy: Any) -> str:
+    if strategy is None:
+        return "in no scope"
+    count = strategy.num_replicas_in_sync
+    kind = type(strategy).__name__
+    return f"in the scope of a {kind} of {count} replica{'s' * (count != 1)}"
 
 
 def mean_over_replicas(tensor: Any) -> Any:
