@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras_rbcn._backend import tf
@@ -105,7 +106,10 @@ def discriminator_loss(
 
 
 def discriminator_accuracy(
-    real_scores: Any, fake_scores: Any, kind: str = "least_squares"
+    real_scores: Any,
+    fake_scores: Any,
+    kind: str = "least_squares",
+    axis: int | Sequence[int] | None = None,
 ) -> Any:
     """The share of feature maps that a discriminator judges rightly.
 
@@ -119,9 +123,12 @@ def discriminator_accuracy(
             teacher, float, of any shape.
         fake_scores: The same on feature maps of the student; the batch may differ.
         kind: `"least_squares"` or `"log"`, the loss the discriminator is trained by.
+        axis: Axes that the share is taken over; None for all. Those that are left,
+            such as one of several discriminators, have the same size on both sides.
 
     Returns:
-        Scalar tensor of the scores' dtype, in [0, 1]. No gradient passes through it.
+        Tensor of the scores' dtype, in [0, 1], a scalar if `axis` is None. No gradient
+        passes through it.
 
     Raises:
         ValueError: If `kind` is neither of the two.
@@ -137,7 +144,7 @@ def discriminator_accuracy(
     threshold = 0.0 if kind == "log" else 0.5
     right = tf.cast(real_scores > threshold, real_scores.dtype)
     rejected = tf.cast(fake_scores < threshold, fake_scores.dtype)
-    return 0.5 * (tf.reduce_mean(right) + tf.reduce_mean(rejected))
+    return 0.5 * (tf.reduce_mean(right, axis) + tf.reduce_mean(rejected, axis))
 
 
 def _check_kind(kind: str) -> None:

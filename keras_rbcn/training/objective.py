@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from keras_rbcn._backend import tf
 from keras_rbcn.losses import (
     attention_matching_loss,
@@ -40,12 +42,12 @@ class Objective(NamedTuple):
 
     `student` holds the weighted terms to add to the task loss; `discriminators` what
     the discriminators minimise, None if they are not in use; `accuracies` the share
-    that each of them judges rightly; `logs` the unweighted values by name.
+    that each of them judges rightly, one vector; `logs` the unweighted values by name.
     """
 
     student: list[Any]
     discriminators: Any
-    accuracies: list[Any]
+    accuracies: Any
     logs: dict[str, Any]
 
 
@@ -72,7 +74,7 @@ def method_objective(
     logs: dict[str, Any] = {}
     student: list[Any] = []
     objective: Any = None
-    accuracies: list[Any] = []
+    accuracies: Any = []
 
     def add(name: str, weight: float, value: Any) -> None:
         logs[name] = value
@@ -107,24 +109,50 @@ def add_losses(losses: Sequence[Any]) -> Any:
 
 def _adversarial(
     settings: TrainingSettings, batch: Batch, discriminators: Sequence[Any]
-) -> tuple[Any, Any, list[Any], dict[str, Any]]:
+) -> tuple[Any, Any, Any, dict[str, Any]]:
     """The student's loss, the discriminators', their accuracies, and measures."""
-    kind = settings.adversarial_loss
+    kind, count = settings.adversarial_loss, len(discriminators)
     scores = []
     for model, real, fake in zip(discriminators, batch.real, batch.fake, strict=True):
         # Scored once for both sides: the student's loss and the discriminator's are two
         # functions of the same scores, and each is differentiated with respect to
         # its own variables only, which stops the other's gradient.
         scores.append((model(real, training=True), model(fake, training=True)))
-    losses = [discriminator_loss(real, fake, kind) for real, fake in scores]
-    accuracies = [discriminator_accuracy(real, fake, kind) for real, fake in scores]
+    student, losses, accuracies, order = [], [], [], []
+    for taps, real, fake in _stacked(scores):
+        rest = list(range(1, len(real.shape)))
+        student.append(len(taps) * student_adversarial_loss(fake, kind))
+        losses.append(len(taps) * discriminator_loss(real, fake, kind))
+        accuracies.append(discriminator_accuracy(real, fake, kind, rest))
+        order += taps
+    by_tap = tf.gather(tf.concat(accuracies, 0), np.argsort(order))
     penalties = [penalty for model in discriminators for penalty in model.losses]
     measures = {
-        "discriminator_loss": _mean(losses),
-        "discriminator_accuracy": _mean(accuracies),
+        "discriminator_loss": add_losses(losses) / count,
+        "discriminator_accuracy": tf.reduce_mean(by_tap),
     }
-    student = _mean(student_adversarial_loss(fake, kind) for _, fake in scores)
-    return student, add_losses([*losses, *penalties]), accuracies, measures
+    return (
+        add_losses(student) / count,
+        add_losses([*losses, *penalties]),
+        by_tap,
+        measures,
+    )
+
+
+def _stacked(scores: Sequence[tuple[Any, Any]]) -> list[tuple[list[int], Any, Any]]:
+    """Scores of the same shape as one tensor: each loss is computed once for all.
+
+    Returns:
+        For each shape the numbers of the taps, and the real and the fake scores, with
+        an axis of these taps in front.
+    """
+    taps: dict[Any, list[int]] = {}
+    for number, (real, _) in enumerate(scores):
+        taps.setdefault((tuple(real.shape), real.dtype), []).append(number)
+    return [
+        (numbers, *(tf.stack([scores[n][side] for n in numbers]) for side in (0, 1)))
+        for numbers in taps.values()
+    ]
 
 
 def _distillation(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.discriminators import build_discriminator, build_discriminators
@@ -20,7 +23,12 @@ from keras_rbcn.training.checks import (
 )
 from keras_rbcn.training.finite import LossGuard
 from keras_rbcn.training.objective import LOGGED
-from keras_rbcn.training.replicas import clear_error
+from keras_rbcn.training.replicas import (
+    check_called_in_scope,
+    check_optimizer_scopes,
+    check_scopes,
+    clear_error,
+)
 from keras_rbcn.training.settings import TrainingSettings, outputs_from_logits
 from keras_rbcn.training.step import TrainingStep
 from keras_rbcn.training.taps import (
@@ -32,6 +40,7 @@ from keras_rbcn.training.taps import (
     tap_shape,
     with_features,
 )
+from keras_rbcn.training.teacher_cache import cached_teacher
 from keras_rbcn.training.watch import with_watch
 
 # The means that make up the logs. "total_loss" is shown as "loss", a name that Keras'
@@ -50,8 +59,10 @@ class _Hidden:
     def __init__(self, teacher: Any) -> None:
         self.teacher = teacher
         self.means = {name: keras.metrics.Mean(name=name) for name in _MEANS}
-        # Of each discriminator.
-        self.accuracies: list[Any] = []
+        # Of the discriminators, in one metric: each would add operations of its own.
+        self.accuracies: Any = None
+        # As they were before the metrics were last reset.
+        self.last_accuracies: dict[str, float] = {}
         self.guard = LossGuard(_MEANS)
         self.taps: list[Tap] = []
         # Of each tap: what the student's feature map lacks to be like the teacher's.
@@ -99,8 +110,8 @@ class RBCNModel(keras.Model):
     Raises:
         TypeError: If a model is not of Keras 2.
         ValueError: If student and teacher do not fit: unbuilt, untrained, sharing
-            weights, with other inputs, or with taps that are unknown or differ in
-            shape. Both sides are named.
+            weights, with other inputs, with taps that are unknown or differ in shape,
+            or built in the scope of another strategy. Both sides are named.
 
     Example:
         >>> def network(convolution):
@@ -138,16 +149,19 @@ class RBCNModel(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         check_student(student)
+        check_scopes(student=student, teacher=teacher)
         check_output_names(student, LOGGED)
         warn_of_nonnegative_inputs(student)
         self.student = student
         self._hidden = _Hidden(teacher)
         self._hidden.taps = self._resolve_taps(taps, check_teacher)
         self.discriminators = self._make_discriminators(discriminators)
-        self._hidden.accuracies = [
-            keras.metrics.Mean(name=f"{tap.student}_discriminator_accuracy")
-            for tap in self.taps
-        ]
+        for part in self.discriminators:
+            check_scopes(discriminator=part)
+        if self.taps:
+            self._hidden.accuracies = keras.metrics.MeanTensor(
+                "discriminator_accuracies", shape=(len(self.taps),)
+            )
         # Losses and metrics given to `compile` by output name are the student's.
         self.output_names = getattr(student, "output_names", None)
         self.settings = TrainingSettings()
@@ -239,6 +253,7 @@ class RBCNModel(keras.Model):
                 needs taps or a teacher where there are none, one optimizer in two
                 places, or an optimizer with loss scaling.
         """
+        check_called_in_scope(self, "compile")
         settings = TrainingSettings(
             kernel_weight=kernel_weight,
             adversarial_weight=adversarial_weight,
@@ -261,12 +276,18 @@ class RBCNModel(keras.Model):
         optimizers = {
             "scale_optimizer": scale_optimizer and get(scale_optimizer),
             "discriminator_optimizer": get(
-                discriminator_optimizer or keras.optimizers.Adam(1e-4, beta_1=0.5)
+                discriminator_optimizer
+                or keras.optimizers.legacy.Adam(1e-4, beta_1=0.5)
             ),
             "strategy_b_optimizer": strategy_b_optimizer and get(strategy_b_optimizer),
         }
+        for one in optimizers.values():
+            # Those of the older generation count steps in a variable that they would
+            # make, and name, in the midst of the first step.
+            getattr(one, "iterations", None)
         optimizer = with_loss_scaling(get(optimizer), self.student)
         check_optimizers(optimizer=optimizer, **optimizers)
+        check_optimizer_scopes(self, optimizer=optimizer, **optimizers)
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
         # Only now: a call that was refused leaves the model as it was.
         self.settings = settings
@@ -314,23 +335,44 @@ class RBCNModel(keras.Model):
 
     # --- fit ----------------------------------------------------------------------
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains the student: Keras' `fit`, with the same arguments.
+    def fit(self, *args: Any, cache_teacher: Any = None, **kwargs: Any) -> Any:
+        """Trains the student: Keras' `fit`, with the same arguments and one more.
+
+        Args:
+            *args: As in Keras.
+            cache_teacher: A folder for the teacher's outputs and tapped feature maps,
+                which are then computed once, for all epochs and later calls with the
+                same teacher, data and taps; None to run the teacher in each step. The
+                data must be arrays with `shuffle=False` or a `tf.data.Dataset`, with
+                the same batches in each epoch. Feature maps take much space: it is
+                checked before anything is written. A cache of another teacher, other
+                data or other taps, or a damaged one, is written anew, with a warning;
+                if there is no space left, training goes on without, with a warning.
+            **kwargs: As in Keras.
 
         Raises:
             FloatingPointError: If a loss of student or discriminators is not finite. It
                 names the loss and the step; the model is as it was before that step.
                 With `TerminateOnNaN` among the callbacks, training ends as Keras ends
                 it, with the model in the same state.
-            ValueError: If a batch is smaller than the number of replicas.
+            ValueError: If a batch is smaller than the number of replicas, the call is
+                in the scope of another strategy than the model, or data, folder or
+                space do not allow a cache.
+            OSError: If the folder of the cache cannot be written.
 
         Warns of a discriminator that tells all feature maps apart for some epochs, or
         judges by a coin: it teaches nothing.
         """
+        check_called_in_scope(self, "fit")
         bound = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given = bound.arguments.pop("callbacks", None)
         bound.arguments["callbacks"] = with_watch(given, self)
-        with clear_error():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(clear_error())
+            if cache_teacher is not None:
+                stack.enter_context(
+                    cached_teacher(self, bound.arguments, cache_teacher)
+                )
             return keras.Model.fit(*bound.args, **bound.kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -345,13 +387,26 @@ class RBCNModel(keras.Model):
 
     @property
     def discriminator_accuracies(self) -> dict[str, float]:
-        """The accuracy of each discriminator in this epoch, by the student's tap."""
+        """The accuracy of each discriminator in the last epoch, by the student's tap.
+
+        While an epoch runs, it is that of the epoch so far.
+        """
         if not self._uses_discriminators:
             return {}
+        accuracies = self._hidden.accuracies
+        if not np.any(accuracies.count.numpy()):
+            return dict(self._hidden.last_accuracies)
         return {
-            tap.student: float(mean.result())
-            for tap, mean in zip(self.taps, self._hidden.accuracies, strict=True)
+            tap.student: float(value)
+            for tap, value in zip(self.taps, accuracies.result(), strict=True)
         }
+
+    def reset_metrics(self) -> None:
+        """Resets all metrics: Keras does so before each epoch, and in `evaluate`."""
+        # `fit` evaluates before the callbacks see the end of an epoch.
+        if not tf.inside_function():
+            self._hidden.last_accuracies = self.discriminator_accuracies
+        super().reset_metrics()
 
     # --- train_step ---------------------------------------------------------------
 
@@ -386,8 +441,8 @@ class RBCNModel(keras.Model):
     @property
     def metrics(self) -> list[Any]:
         """Those of Keras and the means of the logs; `fit` resets them each epoch."""
-        own = [*self._hidden.means.values(), *self._hidden.accuracies]
-        return [*super().metrics, *own]
+        own = [*self._hidden.means.values(), self._hidden.accuracies]
+        return [*super().metrics, *(one for one in own if one is not None)]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics that `compile` was given: what `evaluate` returns."""

@@ -19,6 +19,7 @@ from keras_rbcn.training.replicas import (
     sum_over_replicas,
 )
 from keras_rbcn.training.taps import rectified_layers
+from keras_rbcn.training.teacher_cache import WithTeacher
 
 
 class _Kept(NamedTuple):
@@ -49,7 +50,9 @@ class TrainingStep:
 
     def __init__(self, model: Any, data: Any) -> None:
         self._model = model
-        self._data = keras.utils.unpack_x_y_sample_weight(not_empty(data))
+        x, *rest = keras.utils.unpack_x_y_sample_weight(not_empty(data))
+        self._cached = x[1:] if isinstance(x, WithTeacher) else None
+        self._data = (x.x if isinstance(x, WithTeacher) else x, *rest)
         self._replicas = replica_count()
         self._guard = model._hidden.guard
 
@@ -57,7 +60,7 @@ class TrainingStep:
         """Trains the student, the scales and the discriminators; returns the logs."""
         model, (x, y, sample_weight) = self._model, self._data
         statistics = _keep(_statistics(model.student))
-        teacher_outputs, real = model._run_teacher(x)
+        teacher_outputs, real = self._cached or model._run_teacher(x)
         with tf.GradientTape(persistent=True) as tape:
             outputs, fake = model._run_student(x)
             task_loss = model.compute_loss(x, y, outputs, sample_weight)
@@ -85,7 +88,7 @@ class TrainingStep:
         updates = [
             self._student_gradients(tape, minimised),
             self._discriminator_gradients(tape, objective),
-            [a <= model.settings.discriminator_accuracy_limit for a in accuracies],
+            accuracies <= model.settings.discriminator_accuracy_limit,
         ]
         del tape
         conditionally(
@@ -102,14 +105,13 @@ class TrainingStep:
         return self._update_logs(outputs, values, accuracies)
 
     def _judge(self, values: dict[str, Any], objective: Objective) -> tuple[Any, Any]:
-        """Whether to update at all, and the accuracy of each discriminator."""
-        count = len(objective.accuracies)
+        """Whether to update at all, and the accuracies of the discriminators."""
         losses = self._guard.vector(values)
         both = tf.concat([losses, tf.cast(objective.accuracies, tf.float32)], 0)
         both = mean_over_replicas(both)
         losses, accuracies = both[: losses.shape[0]], both[losses.shape[0] :]
         finite = self._guard.is_finite(losses, self._model.optimizer.iterations + 1)
-        return finite, tf.unstack(accuracies, count)
+        return finite, accuracies
 
     # --- gradients -----------------------------------------------------------------
 
@@ -179,9 +181,10 @@ class TrainingStep:
         kept = _keep(variables)
         self._apply(model.discriminator_optimizer, gradients, variables)
         # Put back, since an optimizer's momentum moves a variable without a gradient.
+        flags = tf.unstack(active, len(model.discriminators))
         moves = [
             flag
-            for one, flag in zip(model.discriminators, active, strict=True)
+            for one, flag in zip(model.discriminators, flags, strict=True)
             for _ in one.trainable_variables
         ]
         kept.restore(
@@ -227,7 +230,7 @@ class TrainingStep:
     # --- logs ----------------------------------------------------------------------
 
     def _update_logs(
-        self, outputs: Any, values: dict[str, Any], accuracies: list[Any]
+        self, outputs: Any, values: dict[str, Any], accuracies: Any
     ) -> dict[str, Any]:
         model, (x, y, sample_weight) = self._model, self._data
         logs = model.compute_metrics(x, y, outputs, sample_weight)
@@ -238,8 +241,8 @@ class TrainingStep:
         for name, value in values.items():
             model._hidden.means[name].update_state(value, sample_weight=size)
             means[name] = model._hidden.means[name].result()
-        for mean, accuracy in zip(model._hidden.accuracies, accuracies, strict=False):
-            mean.update_state(accuracy, sample_weight=size)
+        if model._uses_discriminators:
+            model._hidden.accuracies.update_state(accuracies, sample_weight=size)
         logs.pop("loss", None)
         return {"loss": means.pop("total_loss"), **means, **logs}
 

@@ -114,7 +114,8 @@ def with_features(model: Any, layer_names: Sequence[str]) -> Any:
         all layers and weights with `model`, which stays as it was.
     """
     features = [_output(model.get_layer(name)) for name in layer_names]
-    return keras.Model(model.input, (model.output, features))
+    # The same name, which operations have in a profile.
+    return keras.Model(model.input, (model.output, features), name=model.name)
 
 
 def missing_activation(tap: Tap, student: Any, teacher: Any) -> Any:

@@ -27,8 +27,14 @@ def state(model):
         model.discriminator_optimizer,
         model.strategy_b_optimizer,
     )
-    slots = [v.numpy() for one in optimizers for v in one.variables]
+    slots = [v.numpy() for one in optimizers for v in variables(one)]
     return [*model.get_weights(), *slots]
+
+
+def variables(optimizer):
+    """Of an optimizer of either of Keras' generations."""
+    found = optimizer.variables
+    return found() if callable(found) else found
 
 
 def assert_equal(first, second):

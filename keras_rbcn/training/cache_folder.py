@@ -1,0 +1,172 @@
+"""A folder with one file of records, and a manifest that tells what they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_rbcn._backend import tf
+from keras_rbcn._files import replacing
+
+_MANIFEST = "teacher_cache.json"
+_RECORDS = "teacher-*.tfrecord"
+
+
+class UnusableError(Exception):
+    """Why the records cannot be used; empty if there are none yet."""
+
+
+class CacheFolder:
+    """Tensors of a teacher for each batch, in TensorFlow's format of records.
+
+    Each tensor is a record, and each record has a checksum. The manifest is written
+    last, so that a file that was not finished does not count.
+
+    Args:
+        path: The folder; it is created.
+
+    Raises:
+        TypeError: If it is no path.
+        ValueError: If it is a file, or a folder with other files in it.
+        OSError: If it cannot be created or written.
+    """
+
+    def __init__(self, path: Any) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                "Expected `cache_teacher` to be the path of a folder, received: "
+                f"cache_teacher={path!r}."
+            )
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(
+                "Expected `cache_teacher` to be a folder, received the path of a file: "
+                f"cache_teacher='{path}'."
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"cache_teacher cannot be written: {error.strerror}",
+                str(self.path),
+            ) from None
+        own = {self._manifest, *self.path.glob(_RECORDS)}
+        others = [entry.name for entry in self.path.iterdir() if entry not in own]
+        if others:
+            raise ValueError(
+                "Expected `cache_teacher` to be an empty folder or one that holds such "
+                f"a cache, received: '{path}', which holds {sorted(others)[:3]}."
+            )
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def _manifest(self) -> Path:
+        return self.path / _MANIFEST
+
+    def size(self) -> int:
+        """Bytes of the records that are there."""
+        return sum(file.stat().st_size for file in self.path.glob(_RECORDS))
+
+    def check(
+        self, identity: dict[str, Any], first: Sequence[Any], batches: int
+    ) -> None:
+        """Raises UnusableError unless whole records of this identity are there.
+
+        All records are read once, so that a damaged one is found before training.
+
+        Args:
+            identity: What the records must have been written for.
+            first: Tensors of the first batch; the key, which is the first of them, must
+                be that of the first record.
+            batches: Number of batches; negative if it is not known.
+        """
+        if not self._manifest.exists():
+            raise UnusableError("")
+        try:
+            manifest = json.loads(self._manifest.read_text("utf-8"))
+            file, count = self.path / manifest["file"], manifest["batches"]
+            saved = manifest["identity"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UnusableError(f"its manifest cannot be read ({error!r})") from None
+        other = [name for name, value in identity.items() if saved.get(name) != value]
+        if other:
+            raise UnusableError(f"it was written for another {' and '.join(other)}")
+        try:
+            found = sum(1 for _ in tf.data.TFRecordDataset(str(file)))
+        except tf.errors.OpError as error:
+            kind = type(error).__name__
+            raise UnusableError(f"its file is damaged ({kind})") from None
+        if found != count * len(first):
+            raise UnusableError(
+                f"its file holds {found} records in place of {count * len(first)}"
+            )
+        if batches >= 0 and batches != count:
+            raise UnusableError(
+                f"it was written for other data: {count} batches, now {batches}"
+            )
+        for record in tf.data.TFRecordDataset(str(file)).take(1):
+            if not np.array_equal(tf.io.parse_tensor(record, first[0].dtype), first[0]):
+                raise UnusableError("it was written for other data")
+
+    def write(self, identity: dict[str, Any], records: Iterable[list[Any]]) -> None:
+        """Writes records, and then the manifest; older ones are removed first.
+
+        Raises:
+            OSError: If the disk is full, or cannot be written; nothing stays then.
+        """
+        self.give_up()
+        file = self.path / f"teacher-{uuid.uuid4().hex}.tfrecord"
+        count = 0
+        try:
+            with tf.io.TFRecordWriter(str(file)) as writer:
+                for tensors in records:
+                    for one in tensors:
+                        writer.write(tf.io.serialize_tensor(one).numpy())
+                    count += 1
+            manifest = {"file": file.name, "batches": count, "identity": identity}
+            with replacing(self._manifest) as beside:
+                beside.write_text(json.dumps(manifest, indent=1))
+        except (OSError, tf.errors.OpError) as error:
+            self.give_up()
+            if isinstance(error, OSError):
+                raise
+            raise OSError(None, error.message) from error
+        except BaseException:  # Interrupted, perhaps after hours: no gigabytes stay.
+            self.give_up()
+            raise
+
+    def records(self, specs: Sequence[Any]) -> Any:
+        """What was written, as a dataset of one tuple of tensors for each batch.
+
+        Args:
+            specs: `tf.TensorSpec` of each tensor.
+        """
+        file = self.path / json.loads(self._manifest.read_text("utf-8"))["file"]
+
+        def parse(records: Any) -> tuple[Any, ...]:
+            return tuple(
+                tf.ensure_shape(tf.io.parse_tensor(record, spec.dtype), spec.shape)
+                for record, spec in zip(
+                    tf.unstack(records, len(specs)), specs, strict=True
+                )
+            )
+
+        return tf.data.TFRecordDataset(str(file)).batch(len(specs), True).map(parse)
+
+    def give_up(self) -> None:
+        """Removes the cache; the folder stays."""
+        self._manifest.unlink(missing_ok=True)
+        for file in self.path.glob(_RECORDS):
+            file.unlink(missing_ok=True)
