@@ -177,6 +177,10 @@ class DataPosition:
         policy = self._data._dataset.options().experimental_external_state_policy
         if policy not in (None, tf.data.experimental.ExternalStatePolicy.FAIL):
             return f"its options set experimental_external_state_policy to {policy}"
+        if _reshuffles(self._data._dataset) > 1:
+            # The lower one counts its shuffles in an iterator that is made only when
+            # the upper one draws, and is not saved in front of an epoch.
+            return "one shuffled dataset lies under another"
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = str(Path(folder) / "iterator")
@@ -226,9 +230,18 @@ def _reason(error: Any) -> str:
     return text.partition("[Op:")[0].strip().rstrip(".")
 
 
+def _is_shuffled(dataset: Any) -> bool:
+    return type(dataset).__name__ == "_ShuffleDataset"
+
+
+def _reshuffles(dataset: Any) -> int:
+    """How many datasets that are shuffled in each epoch lie above each other."""
+    below = max(map(_reshuffles, dataset._inputs()), default=0)
+    return below + (_is_shuffled(dataset) and dataset._reshuffle_each_iteration)
+
+
 def _has_unseeded_shuffle(dataset: Any) -> bool:
     seeds: list[Any] = [getattr(dataset, name, None) for name in ("_seed", "_seed2")]
-    is_shuffle = type(dataset).__name__ == "_ShuffleDataset" and None not in seeds
-    if is_shuffle and not any(int(seed) for seed in seeds):
+    if _is_shuffled(dataset) and None not in seeds and not any(map(int, seeds)):
         return True
     return any(_has_unseeded_shuffle(one) for one in dataset._inputs())

@@ -48,7 +48,7 @@ def fingerprint(model: Any, data: Any) -> dict[str, Any]:
         model: Compiled Keras model whose variables exist.
         data: The handler of the data, made by `fit`.
     """
-    optimizers = _optimizers(model)
+    optimizers = optimizers_of(model)
     dataset = data._dataset
     if not isinstance(dataset, tf.data.Dataset):
         dataset = data._adapter.get_dataset()  # As it was before it was distributed.
@@ -108,7 +108,8 @@ def _settings(model: Any) -> Any:
     return settings.to_dict() if hasattr(settings, "to_dict") else None
 
 
-def _optimizers(model: Any) -> dict[str, Any]:
+def optimizers_of(model: Any) -> dict[str, Any]:
+    """The optimizers of a model, of both of Keras' generations, by its attribute."""
     kinds = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
     return {
         name: value for name, value in vars(model).items() if isinstance(value, kinds)

@@ -10,6 +10,7 @@ import numpy as np
 from larq.quantized_variable import QuantizedVariable
 
 from keras_rbcn._backend import keras, tf
+from keras_rbcn.callbacks.fingerprint import optimizers_of
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.training import RBCNModel
 
@@ -85,12 +86,8 @@ def binary_kernels(model: Any) -> list[BinaryKernel]:
 
 def learning_rates(model: Any) -> dict[str, float]:
     """The current learning rate of each optimizer, by the model's attribute."""
-    kinds = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
-    rates = {
-        name: _learning_rate(value)
-        for name, value in vars(model).items()
-        if isinstance(value, kinds)
-    }
+    optimizers = optimizers_of(model)
+    rates = {name: _learning_rate(value) for name, value in optimizers.items()}
     return {name: rate for name, rate in rates.items() if rate is not None}
 
 

@@ -24,8 +24,9 @@ class ResumableTraining(keras.callbacks.Callback):
     scales C, discriminators, the state of every optimizer, step counters, metrics of
     the epoch, learning rate, random state, position in the data, `History`, and the
     state of Keras' own callbacks (`EarlyStopping`, `ReduceLROnPlateau`,
-    `ModelCheckpoint`). A training that has ended is not continued, unless `epochs` is
-    raised; its weights and history are loaded.
+    `ModelCheckpoint`) and of any callback that has `state_dict()` and
+    `load_state_dict(state)`, such as `TrainingLog`. A training that has ended is not
+    continued, unless `epochs` is raised; its weights and history are loaded.
 
     What a program must do for it: build the same model with the same settings and the
     same data, and set a seed (`keras.utils.set_random_seed`) before that. Each training

@@ -241,6 +241,8 @@ def train(
     Leaves these files in the folder; until all are there, in unfinished within it:
     student.keras - the student after the last epoch;
     history.csv - losses and accuracies, a line for each epoch;
+    training_log.jsonl, training_log.png - losses, sign flips, scales and discriminators
+    by epoch, and a picture of them;
     config.yaml - the settings, to repeat the training with --config;
     binarization.json - what became of each layer, if the student was made of the
     teacher;

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
+
+from keras_rbcn._figure import NotebookFigure
 
 # Colours that differ for colour-blind eyes too.
 _COLOURS = {"binary": "#0072B2", "int8": "#E69F00", "real": "#555555"}
@@ -34,20 +35,11 @@ class Bars(NamedTuple):
     kinds: list[str]
 
 
-class _Figure(Figure):
-    """A figure that a notebook shows, though pyplot does not know of it."""
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue()
-
-
 def plot_bars(title: str, names: list[str], *panels: Bars) -> Figure:
     """Draws panels of horizontal bars beside each other, one bar for each name."""
     # Not by pyplot, which would open a window or touch the user's own figures.
     height = 1.6 + _INCHES_PER_BAR * max(len(names), 4)
-    figure = _Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
+    figure = NotebookFigure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
     figure.suptitle(title)
     places = range(len(names))
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]

@@ -32,9 +32,9 @@ class Batch(NamedTuple):
     """What student and teacher made of one batch; feature maps in order of the taps."""
 
     outputs: Any
-    fake: list[Any]
+    fake: Sequence[Any]
     teacher_outputs: Any
-    real: list[Any]
+    real: Sequence[Any]
 
 
 class Objective(NamedTuple):

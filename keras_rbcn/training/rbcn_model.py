@@ -355,9 +355,10 @@ class RBCNModel(keras.Model):
                 names the loss and the step; the model is as it was before that step.
                 With `TerminateOnNaN` among the callbacks, training ends as Keras ends
                 it, with the model in the same state.
-            ValueError: If a batch is smaller than the number of replicas, the call is
-                in the scope of another strategy than the model, or data, folder or
-                space do not allow a cache.
+            ValueError: If a batch is smaller than the number of replicas, the data
+                end before `steps_per_epoch * epochs` batches (the model is trained as
+                far as they go), the call is in the scope of another strategy than the
+                model, or data, folder or space do not allow a cache.
             OSError: If the folder of the cache cannot be written.
 
         Warns of a discriminator that tells all feature maps apart for some epochs, or
@@ -366,14 +367,16 @@ class RBCNModel(keras.Model):
         check_called_in_scope(self, "fit")
         bound = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given = bound.arguments.pop("callbacks", None)
-        bound.arguments["callbacks"] = with_watch(given, self)
+        bound.arguments["callbacks"], watch = with_watch(given, self)
         with contextlib.ExitStack() as stack:
             stack.enter_context(clear_error())
             if cache_teacher is not None:
                 stack.enter_context(
                     cached_teacher(self, bound.arguments, cache_teacher)
                 )
-            return keras.Model.fit(*bound.args, **bound.kwargs)
+            history = keras.Model.fit(*bound.args, **bound.kwargs)
+        watch.check_end()
+        return history
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """One step on one batch: Keras' `train_on_batch`, with the same arguments.

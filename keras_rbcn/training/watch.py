@@ -29,17 +29,27 @@ class TrainingWatch(keras.callbacks.Callback):
         self._rows: dict[str, tuple[int, str]] = {}
         # Keras hands over tensors then, and does not wait for the device.
         self._supports_tf_logs = True
+        self._batches = 0
+        # The epoch, and how many batches there were for it.
+        self._ended_early: tuple[int, int] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.model._hidden.guard.reset()
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._batches = 0
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches = batch + 1
         if self._stops and batch % _EVERY == _EVERY - 1:
             self.model._hidden.guard.check()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self._stops:
             self.model._hidden.guard.check()
+        expected = (self.params or {}).get("steps") or 0
+        if self._batches < expected and not self.model.stop_training:
+            self._ended_early = (epoch, self._batches)
         for tap, accuracy in self.model.discriminator_accuracies.items():
             advice = _advice(accuracy)
             length, before = self._rows.get(tap, (0, ""))
@@ -52,6 +62,19 @@ class TrainingWatch(keras.callbacks.Callback):
                     UserWarning,
                     stacklevel=2,
                 )
+
+    def check_end(self) -> None:
+        """Raises ValueError if the data ended before the last epoch did."""
+        if self._ended_early is None:
+            return
+        epoch, batches = self._ended_early
+        raise ValueError(
+            f"Expected data for {self.params['epochs']} epochs of "
+            f"{self.params['steps']} batches, but they ended after {batches} batches "
+            f"of epoch {epoch + 1}. The model is trained as far as that, and "
+            "`model.history` has the logs. Repeat the data (`repeat()`), or leave "
+            "`steps_per_epoch` out to take each epoch as long as the data are."
+        )
 
 
 def _advice(accuracy: float) -> str:
@@ -69,8 +92,8 @@ def _advice(accuracy: float) -> str:
     return ""
 
 
-def with_watch(callbacks: Any, model: Any) -> Any:
-    """The callbacks given to `fit`, and a watch in front of them.
+def with_watch(callbacks: Any, model: Any) -> tuple[Any, TrainingWatch]:
+    """The callbacks given to `fit` with a watch in front of them, and the watch.
 
     Args:
         callbacks: None, a callback, a list of them, or Keras' `CallbackList`.
@@ -84,6 +107,7 @@ def with_watch(callbacks: Any, model: Any) -> Any:
     watch = TrainingWatch(not any(isinstance(one, stopping) for one in known))
     if isinstance(callbacks, keras.callbacks.CallbackList):
         watch.set_model(model)
+        watch.set_params(getattr(callbacks, "params", None))
         known.insert(0, watch)
-        return callbacks
-    return [watch, *known]
+        return callbacks, watch
+    return [watch, *known], watch

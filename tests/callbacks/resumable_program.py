@@ -70,7 +70,7 @@ def final_state(model):
     optimizers = [getattr(model, f"{name}optimizer", None) for name in names]
     variables = [
         *model.weights,
-        *(v for one in optimizers if one is not None for v in one.variables),
+        *(v for one in optimizers if one is not None for v in _variables(one)),
         *(v for metric in model.metrics for v in metric.variables),
         model._train_counter,
         tf.random.get_global_generator().state,
@@ -87,6 +87,12 @@ def final_state(model):
     state["python"] = np.array(random.getstate()[1])
     state["numpy"] = np.random.get_state()[1]
     return state
+
+
+def _variables(optimizer):
+    """Of an optimizer of either of Keras' generations."""
+    found = optimizer.variables
+    return found() if callable(found) else found
 
 
 class KillAt(keras.callbacks.Callback):

@@ -10,6 +10,7 @@ import pytest
 from resumable_program import (
     BATCH,
     EPOCHS,
+    SAMPLES,
     STEPS,
     arrays,
     dataset,
@@ -36,6 +37,10 @@ def assert_same(one, other):
 
 
 def test_training_killed_ten_times_ends_as_the_unbroken_one(tmp_path):
+    """And the unbroken one ends alike twice, with a seed and deterministic operations.
+
+    In processes of their own, since TensorFlow does not leave that mode again.
+    """
     # From the start of the first epoch to the end of the last, at three of the ends
     # of epochs as well; each is behind the one before.
     steps = np.random.default_rng(7).choice(np.arange(1, STEPS * EPOCHS + 1), 7, False)
@@ -44,11 +49,14 @@ def test_training_killed_ten_times_ends_as_the_unbroken_one(tmp_path):
     for step, between_epochs in sorted(kills):
         done = run_program(tmp_path / "killed", tmp_path / "no", step, between_epochs)
         assert done.returncode == -signal.SIGKILL, done.stderr
-    for name in ("whole", "killed"):
+    for name in ("whole", "again", "killed"):
         done = run_program(tmp_path / name, tmp_path / f"{name}.npz")
         assert done.returncode == 0, done.stderr
-    whole, killed = (np.load(tmp_path / f"{n}.npz") for n in ("whole", "killed"))
+    whole, again, killed = (
+        np.load(tmp_path / f"{name}.npz") for name in ("whole", "again", "killed")
+    )
     assert whole["epochs"].tolist() == list(range(EPOCHS))
+    assert_same(whole, again)
     assert_same(whole, killed)
 
 
@@ -124,6 +132,11 @@ def of_unknown_size():
     return dataset().unbatch().filter(lambda x, y: y >= 0).batch(BATCH)
 
 
+def shuffled_twice():
+    data = tf.data.Dataset.from_tensor_slices(arrays()).shuffle(SAMPLES, seed=1)
+    return data.shuffle(10, seed=2).batch(BATCH)
+
+
 DATA = {
     "dataset": lambda: {"x": dataset()},
     "one pass for all epochs": lambda: {
@@ -132,6 +145,7 @@ DATA = {
     },
     "dataset of unknown size": lambda: {"x": of_unknown_size()},
     "dataset with Python code": lambda: {"x": with_python_code()},
+    "dataset shuffled twice": lambda: {"x": shuffled_twice()},
     "arrays": lambda: {"x": arrays()[0], "y": arrays()[1], "batch_size": BATCH},
     "arrays in order": lambda: {
         "x": arrays()[0],
@@ -143,7 +157,12 @@ DATA = {
     "generator": lambda: {"x": generator(), "steps_per_epoch": 5},
 }
 # Data that TensorFlow cannot save the position in.
-DRAWN_AGAIN = ("dataset with Python code", "sequence", "generator")
+DRAWN_AGAIN = (
+    "dataset with Python code",
+    "dataset shuffled twice",
+    "sequence",
+    "generator",
+)
 
 
 def train(
@@ -223,6 +242,18 @@ def test_rbcn_model_in_one_process(tmp_path):
     whole = final_state(train(tmp_path / "whole", build=rbcn_model))
     train(tmp_path / "broken", build=rbcn_model, interrupt_at=10)
     assert_same(whole, final_state(train(tmp_path / "broken", build=rbcn_model)))
+
+
+def test_rbcn_model_with_the_default_optimizer_of_discriminators(tmp_path):
+    def build():
+        model = rbcn_model()
+        model.compile("adam", model.loss, run_eagerly=True)
+        return model
+
+    whole = final_state(train(tmp_path / "whole", build=build, epochs=2))
+    train(tmp_path / "broken", build=build, epochs=2, interrupt_at=10)
+    broken = train(tmp_path / "broken", build=build, epochs=2)
+    assert_same(whole, final_state(broken))
 
 
 def test_keras_callbacks_go_on_with_their_state(tmp_path):

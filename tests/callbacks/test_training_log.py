@@ -371,8 +371,8 @@ def test_model_without_binary_kernels(tmp_path):
     assert set(found["logs"]) == {"loss", "accuracy"}
 
 
-def test_replicas(tmp_path):
-    with tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():
+def test_replicas(mirrored_strategy, tmp_path):
+    with mirrored_strategy.scope():
         model = rbcn_model()
     kernels = Kernels(model.student.get_layer("conv"))
     log = TrainingLog(tmp_path / "log.jsonl", tmp_path)

@@ -257,3 +257,44 @@ def test_summary_counts_student_and_discriminators(teacher):
     print(lines)
     assert any(f"Total params: {total}" in line.replace(",", "") for line in lines)
     json.dumps(model.get_config())
+
+
+@pytest.mark.parametrize("steps", [4, 9])
+def test_data_that_end_early(steps, data, teacher):
+    """Three batches, in an epoch of four; six, in the first of epochs of nine."""
+    model = compiled(teacher)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(16).repeat(steps // 4)
+    seen = steps // 4 * 3
+    message = rf"2 epochs of {steps} batches.*after {seen} batches of epoch 1"
+    with pytest.raises(ValueError, match=message):
+        model.fit(batches, steps_per_epoch=steps, epochs=2, verbose=0)
+    assert model.optimizer.iterations == seen
+    assert len(model.history.history["loss"]) == 1
+
+
+def test_data_that_end_between_two_epochs(data, teacher):
+    model = compiled(teacher)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(16)
+    with pytest.raises(ValueError, match="after 0 batches of epoch 2"):
+        model.fit(batches, steps_per_epoch=3, epochs=2, verbose=0)
+
+
+def test_stopping_early_is_no_end_of_the_data(data, teacher):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = True
+
+    model = compiled(teacher)
+    model.fit(*data, batch_size=16, epochs=2, verbose=0, callbacks=[Stop()])
+    assert model.optimizer.iterations == 1
+
+
+def test_accuracies_of_discriminators_outlive_a_validation(data, teacher):
+    model = compiled(teacher)
+    history = model.fit(*data, validation_data=data, verbose=0).history
+    accuracies = model.discriminator_accuracies
+    assert list(accuracies) == ["norm1", "norm2"]
+    mean = np.mean(list(accuracies.values()))
+    np.testing.assert_allclose(mean, history["discriminator_accuracy"], rtol=1e-6)
+    model.evaluate(*data, verbose=0)
+    assert model.discriminator_accuracies == accuracies

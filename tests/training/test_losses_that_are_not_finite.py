@@ -103,12 +103,13 @@ def mean_of_features(shape):
     return model
 
 
+@pytest.mark.parametrize("validation", [False, True])
 @pytest.mark.parametrize(
     ("beta", "kernel", "share", "advice"),
     [(-100.0, 1.0, "100.0%", "it has won"), (0.0, 0.0, "50.0%", "coin")],
 )
 def test_a_discriminator_that_won_or_collapsed_is_named(
-    data, teacher, beta, kernel, share, advice
+    data, teacher, beta, kernel, share, advice, validation
 ):
     model = rbcn.RBCNModel(student(), teacher, ["norm1"], mean_of_features)
     model.compile("sgd", crossentropy(), kernel_weight=0, adversarial_weight=1e-9)
@@ -116,4 +117,6 @@ def test_a_discriminator_that_won_or_collapsed_is_named(
     weights = model.discriminators[0].layers[-1].kernel
     weights.assign(kernel * weights)
     with pytest.warns(UserWarning, match=rf"last 3 .*'norm1' told {share}.*{advice}"):
-        model.fit(*data, epochs=4, verbose=0)
+        model.fit(
+            *data, epochs=4, verbose=0, validation_data=data if validation else None
+        )

@@ -125,12 +125,9 @@ def trained_by_xla(teacher, data, **fit):
     return model.get_weights()
 
 
-def test_two_replicas(data, teacher, tmp_path):
-    names = [device.name for device in tf.config.list_logical_devices("CPU")]
-    strategy = tf.distribute.MirroredStrategy(names)
-
+def test_two_replicas(mirrored_strategy, data, teacher, tmp_path):
     def train(**fit):
-        model = model_of(teacher, scope=strategy.scope())
+        model = model_of(teacher, scope=mirrored_strategy.scope())
         history = model.fit(dataset(data), epochs=2, verbose=0, **fit).history
         return model.get_weights(), history
 

@@ -246,6 +246,59 @@ def test_a_discriminator_that_is_ahead_rests(data, teacher):
     assert both == [True, True]
 
 
+@pytest.mark.parametrize("kind", ["least_squares", "log"])
+def test_discriminators_with_scores_of_several_shapes(kind, data, teacher):
+    """Losses are means over taps, whatever each score's shape, in the order of taps."""
+
+    def patches_or_one(shape):
+        if shape[0] == 4:  # A score for each patch.
+            return keras.Sequential([keras.layers.Conv2D(1, 3)])
+        flat = keras.layers.Flatten()
+        return keras.Sequential([flat, keras.layers.Dense(1)])
+
+    # Shapes of 8x8, 4x4 and 8x8: those of one shape are not neighbours.
+    taps = ["norm1", "norm2", "first_norm"]
+    model = rbcn.RBCNModel(student(), teacher, taps, discriminators=patches_or_one)
+    pupil, master = (
+        keras.Model(one.input, [one.get_layer(name).output for name in taps])
+        for one in (twin(model.student), teacher)
+    )
+    judges = [twin(judge) for judge in model.discriminators]
+    fakes, reals = pupil(data[0], training=True), master(data[0], training=False)
+    scores = [
+        (np.array(judge(real)), np.array(judge(fake)))
+        for judge, real, fake in zip(judges, reals, fakes, strict=True)
+    ]
+    model.compile("sgd", crossentropy(), adversarial_loss=kind)
+    logs = model.train_on_batch(*data, return_dict=True)
+
+    def mean(function):
+        return np.mean([function(real, fake) for real, fake in scores])
+
+    def positive(x):
+        return np.log1p(np.exp(x)).mean()
+
+    expected = {
+        "least_squares": (
+            mean(lambda real, fake: np.mean((1 - fake) ** 2)),
+            mean(lambda real, fake: np.mean((1 - real) ** 2) + np.mean(fake**2)),
+        ),
+        "log": (
+            mean(lambda real, fake: positive(-fake)),
+            mean(lambda real, fake: positive(-real) + positive(fake)),
+        ),
+    }[kind]
+    np.testing.assert_allclose(logs["adversarial_loss"], expected[0], rtol=1e-4)
+    np.testing.assert_allclose(logs["discriminator_loss"], expected[1], rtol=1e-4)
+    limit = 0.5 if kind == "least_squares" else 0.0
+    accuracies = [
+        (np.mean(real > limit) + np.mean(fake < limit)) / 2 for real, fake in scores
+    ]
+    found = model.discriminator_accuracies
+    assert list(found) == taps
+    np.testing.assert_allclose(list(found.values()), accuracies, atol=1e-6)
+
+
 def test_scales_have_their_own_optimizer(data):
     model = rbcn.RBCNModel(student())
     reference = twin(model.student)
