@@ -103,7 +103,6 @@ class TrainingLog(keras.callbacks.Callback):
         self._failed: set[str] = set()
         # By kernel: the packed signs at the start of the epoch that is running.
         self._signs: dict[str, np.ndarray] | None = None
-        self._accuracies: dict[str, float] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._has_begun = False
@@ -114,7 +113,6 @@ class TrainingLog(keras.callbacks.Callback):
             self._open_writer()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._accuracies = None
         if not self._writes:
             return
         if not self._has_begun:
@@ -125,16 +123,11 @@ class TrainingLog(keras.callbacks.Callback):
             kernels = binary_kernels(self.model)
             self._signs = {kernel.name: kernel.signs() for kernel in kernels}
 
-    def on_test_begin(self, logs: Any = None) -> None:
-        # Validation resets the model's metrics.
-        if self._accuracies is None:
-            self._accuracies = self._read_accuracies()
-
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         # By every worker: they sum up what they read.
-        accuracies = self._accuracies
-        if accuracies is None:
-            accuracies = self._read_accuracies()
+        accuracies = {}
+        if isinstance(self.model, RBCNModel):
+            accuracies = self.model.discriminator_accuracies
         if not self._writes:
             return
         if not self._has_begun:
@@ -169,11 +162,6 @@ class TrainingLog(keras.callbacks.Callback):
     def _writes(self) -> bool:
         """Whether this process writes: the only one, or the chief of several."""
         return bool(self.model.distribute_strategy.extended.should_save_summary)
-
-    def _read_accuracies(self) -> dict[str, float]:
-        if not isinstance(self.model, RBCNModel):
-            return {}
-        return self.model.discriminator_accuracies
 
     def _measure(
         self, epoch: int, logs: dict[str, Any], accuracies: dict[str, float]
