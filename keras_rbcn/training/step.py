@@ -61,18 +61,21 @@ class TrainingStep:
         model, (x, y, sample_weight) = self._model, self._data
         statistics = _keep(_statistics(model.student))
         teacher_outputs, real = self._cached or model._run_teacher(x)
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape() as tape:
             outputs, fake = model._run_student(x)
             task_loss = model.compute_loss(x, y, outputs, sample_weight)
             if task_loss is None:  # Neither a loss nor a regularizer.
                 task_loss = 0.0
-            objective = method_objective(
-                model.settings,
-                rectified_layers(model.student),
-                Batch(outputs, fake, teacher_outputs, real),
-                model.discriminators,
-                model._distillation_from_logits,
-            )
+            # Of its own, begun behind the student: a tape goes back through all that it
+            # has seen, whatever variables are asked for.
+            with tf.GradientTape() as judging:
+                objective = method_objective(
+                    model.settings,
+                    rectified_layers(model.student),
+                    Batch(outputs, fake, teacher_outputs, real),
+                    model.discriminators,
+                    model._distillation_from_logits,
+                )
             total_loss = add_losses(
                 [task_loss, *(loss / self._replicas for loss in objective.student)]
             )
@@ -87,10 +90,9 @@ class TrainingStep:
         finite, accuracies = self._judge(values, objective)
         updates = [
             self._student_gradients(tape, minimised),
-            self._discriminator_gradients(tape, objective),
+            self._discriminator_gradients(judging, objective),
             accuracies <= model.settings.discriminator_accuracy_limit,
         ]
-        del tape
         conditionally(
             finite,
             lambda student, discriminators, active, _: self._update(
