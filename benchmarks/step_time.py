@@ -4,7 +4,8 @@ A WideResNet-like student at 32x32 (18 1-bit convolutions in three stages, a sho
 around each), of two widths and with two batch sizes. The contenders run interleaved in
 one process, round after round, so that a busy machine slows all alike; figures are
 medians over rounds. Peak memory is the resident set of a process that runs one
-contender alone, beyond its imports.
+contender alone, beyond its imports; operations are those of the graph of a step. With
+"no gradient" the discriminators learn, and do not teach.
 
     python benchmarks/step_time.py --output benchmarks/results/step_time.json
 
@@ -60,10 +61,10 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "16-32-64, batch 64": Setting((16, 32, 64), 64, 8, 9),
-    "16-32-64, batch 256": Setting((16, 32, 64), 256, 3, 7),
-    "64-128-256, batch 64": Setting((64, 128, 256), 64, 3, 7),
-    "64-128-256, batch 256": Setting((64, 128, 256), 256, 2, 5),
+    "16-32-64, batch 64": Setting((16, 32, 64), 64, 8, 7),
+    "16-32-64, batch 256": Setting((16, 32, 64), 256, 3, 5),
+    "64-128-256, batch 64": Setting((64, 128, 256), 64, 3, 5),
+    "64-128-256, batch 256": Setting((64, 128, 256), 256, 2, 3),
 }
 
 
@@ -154,10 +155,22 @@ def compiled(model: Any, **settings: Any) -> Any:
     return model
 
 
-def with_taps(widths: Any, taps: Any, **settings: Any) -> Any:
+def with_taps(
+    widths: Any,
+    taps: Any,
+    discriminators: Any = rbcn.discriminators.build_discriminator,
+    **settings: Any,
+) -> Any:
     models = rectified(widths), full_precision(widths)
-    model = rbcn.RBCNModel(*models, taps, check_teacher=False)
+    model = rbcn.RBCNModel(*models, taps, discriminators, check_teacher=False)
     return compiled(model, **settings)
+
+
+def onlooker(shape: Any) -> Any:
+    """The default discriminator, through which no gradient reaches the student."""
+    inputs = keras.Input(shape)
+    scores = rbcn.discriminators.build_discriminator(shape)(tf.stop_gradient(inputs))
+    return keras.Model(inputs, scores)
 
 
 PLAIN, TEACHER = "plain larq fit", "teacher inference"
@@ -177,6 +190,9 @@ CONTENDERS: dict[str, Callable[[Any], Any]] = {
     ),
     CACHED: lambda w: with_taps(w, "stage"),
     "RBCN, per convolution": lambda w: with_taps(w, "convolution"),
+    "RBCN, per convolution, no gradient": lambda w: with_taps(
+        w, "convolution", onlooker
+    ),
 }
 
 
@@ -192,16 +208,33 @@ def data(setting: Setting) -> Any:
     return batches.with_options(options)
 
 
+class EpochTimes(keras.callbacks.Callback):
+    """Seconds of each epoch."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seconds.append(time.perf_counter() - self.start)
+
+
 def run(name: str, model: Any, batches: Any, steps: int, folder: str) -> float:
     """Seconds per step."""
-    start = time.perf_counter()
+    times = EpochTimes()
     if name == TEACHER:
+        start = time.perf_counter()
         model.predict(batches, verbose=0)
+        times.seconds = [time.perf_counter() - start]
     elif name == CACHED:
-        model.fit(batches, verbose=0, cache_teacher=folder)
+        # The cache is checked, and a function traced, at the start of each `fit`.
+        fit = {"cache_teacher": folder, "epochs": 2, "callbacks": [times]}
+        model.fit(batches, verbose=0, **fit)
     else:
-        model.fit(batches, verbose=0)
-    return (time.perf_counter() - start) / steps
+        model.fit(batches, verbose=0, callbacks=[times])
+    return times.seconds[-1] / steps
 
 
 @contextlib.contextmanager
@@ -224,16 +257,28 @@ def measure_times(setting: Setting, names: list[str]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure_memory(setting: Setting, name: str) -> float:
-    """MiB that this process needs beyond its imports for steps of one contender."""
+def measure_memory(setting: Setting, name: str) -> dict[str, float]:
+    """What this process needs beyond its imports for steps of one contender.
+
+    Returns:
+        `peak_mib`, and `operations` of the graph of a step.
+    """
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model, batches = CONTENDERS[name](setting.widths), data(setting)
     with cache_folder() as folder:
-        if name == CACHED:  # As in later epochs: another process has filled the cache.
-            raise SystemExit("a cache is filled in the process that would be measured")
-        model = CONTENDERS[name](setting.widths)
-        run(name, model, data(setting), setting.steps, folder)
+        run(name, model, batches, setting.steps, folder)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (after - before) / 1024
+    found = {"peak_mib": (after - before) / 1024}
+    if name != TEACHER:
+        found["operations"] = operations(model, batches)
+    return found
+
+
+def operations(model: Any, batches: Any) -> int:
+    """Operations in the graph of a step as it was traced, those of branches as well."""
+    spec = tf.data.IteratorSpec(batches.element_spec)
+    graph = model.train_tf_function.get_concrete_function(spec).graph.as_graph_def()
+    return len(graph.node) + sum(len(one.node_def) for one in graph.library.function)
 
 
 def measure(label: str, names: list[str]) -> dict[str, Any]:
@@ -243,33 +288,44 @@ def measure(label: str, names: list[str]) -> dict[str, Any]:
     memory = {
         name: measured_apart(*apart, "--apart", "memory", "--contender", name)
         for name in names
-        if name != CACHED
+        if name != CACHED  # Which this process would have to fill first.
     }
     base = times[PLAIN] + times[TEACHER]
+    plain = memory[PLAIN]["peak_mib"]
     rows = [
         {
             "contender": name,
             "milliseconds": 1000 * times[name],
             "time_ratio": times[name] / base,
-            "peak_mib": memory.get(name),
-            "memory_ratio": memory[name] / memory[PLAIN] if name in memory else None,
+            **memory.get(name, {}),
+            "memory_ratio": memory[name]["peak_mib"] / plain
+            if name in memory
+            else None,
         }
         for name in names
     ]
     return {**SETTINGS[label]._asdict(), "rows": rows, "machine": machine()}
 
 
-COLUMNS = ("contender", "ms per step", "x (plain + teacher)", "peak MiB", "x plain")
+COLUMNS = (
+    "contender",
+    "ms per step",
+    "x (plain + teacher)",
+    "peak MiB",
+    "x plain",
+    "operations",
+)
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    peak, ratio = row["peak_mib"], row["memory_ratio"]
+    peak, ratio = row.get("peak_mib"), row["memory_ratio"]
     return (
         row["contender"],
         f"{row['milliseconds']:.1f}",
         f"{row['time_ratio']:.2f}",
         "" if peak is None else f"{peak:.0f}",
         "" if ratio is None else f"{ratio:.2f}",
+        f"{row['operations']:,}" if "operations" in row else "",
     )
 
 

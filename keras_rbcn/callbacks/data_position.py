@@ -177,10 +177,10 @@ class DataPosition:
         policy = self._data._dataset.options().experimental_external_state_policy
         if policy not in (None, tf.data.experimental.ExternalStatePolicy.FAIL):
             return f"its options set experimental_external_state_policy to {policy}"
-        if _reshuffles(self._data._dataset) > 1:
-            # The lower one counts its shuffles in an iterator that is made only when
-            # the upper one draws, and is not saved in front of an epoch.
-            return "one shuffled dataset lies under another"
+        if _has_late_shuffle(self._data._dataset):
+            # It counts its shuffles in an iterator that is made only when it is drawn
+            # from, and is not saved in front of an epoch.
+            return "one shuffled dataset lies under or behind another"
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = str(Path(folder) / "iterator")
@@ -234,10 +234,22 @@ def _is_shuffled(dataset: Any) -> bool:
     return type(dataset).__name__ == "_ShuffleDataset"
 
 
-def _reshuffles(dataset: Any) -> int:
-    """How many datasets that are shuffled in each epoch lie above each other."""
-    below = max(map(_reshuffles, dataset._inputs()), default=0)
-    return below + (_is_shuffled(dataset) and dataset._reshuffle_each_iteration)
+def _has_late_shuffle(dataset: Any, late: bool = False) -> bool:
+    """Whether a dataset that is shuffled in each epoch is begun later than the epoch.
+
+    That is one under a shuffle, or one behind another.
+    """
+    inputs = dataset._inputs()
+    if type(dataset).__name__ == "_ConcatenateDataset":
+        first, *others = inputs
+        return _has_late_shuffle(first, late) or any(
+            _has_late_shuffle(one, True) for one in others
+        )
+    if _is_shuffled(dataset):
+        if late and dataset._reshuffle_each_iteration:
+            return True
+        late = True
+    return any(_has_late_shuffle(one, late) for one in inputs)
 
 
 def _has_unseeded_shuffle(dataset: Any) -> bool:

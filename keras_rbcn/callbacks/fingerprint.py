@@ -129,10 +129,12 @@ def _variables(optimizer: Any) -> list[Any]:
 
 
 def _described(variables: Any) -> list[str]:
-    return [
-        f"{re.sub(r'_[0-9]+(?=[/:_]|$)', '', v.name)} {tuple(v.shape)} {v.dtype.name}"
-        for v in variables
-    ]
+    return [f"{_plain_name(v.name)} {tuple(v.shape)} {v.dtype.name}" for v in variables]
+
+
+def _plain_name(name: str) -> str:
+    """Without numbers, and without the condition within which a slot may be made."""
+    return re.sub(r"_[0-9]+(?=[/:_]|$)|^cond(_[0-9]+)?/", "", name)
 
 
 def _loss(model: Any) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,10 @@ _FORMATS = {
     b"GIF8": "GIF",
     b"BM": "BMP",
 }
+
+
+# Those of `_write_split`.
+_SHARD_NAME = re.compile(rf"({TRAIN_SPLIT}|{TEST_SPLITS[0]})-\d{{5}}-of-\d{{5}}")
 
 
 class _Image(NamedTuple):
@@ -87,13 +92,14 @@ def write_tfrecords(
         seed: Decides the order, and which images are split off for testing.
         test_fraction: Share of the images that is split off for testing, between 0 and
             1; None for 0.2 if there is no folder for testing.
-        test_labels: A text file with the class of each test image on a line of its own,
-            in the order of the names of the images, for a test folder without
+        test_labels: A text file (UTF-8) with the class of each test image on a line of
+            its own, in the order of the names of the images, for a test folder without
             subfolders. For ImageNet, `imagenet_2012_validation_synset_labels.txt` of
             TensorFlow's models.
         shards: Numbers of files for training and for testing; None for one for each
             1,024 images, but 8 at least.
-        overwrite: Whether a folder that was written by this function is replaced.
+        overwrite: Whether a folder that was written by this function, and holds nothing
+            else, is replaced.
 
     Returns:
         How many images were written for `train` and for `validation`.
@@ -101,8 +107,9 @@ def write_tfrecords(
     Raises:
         OSError: If there is no such folder, or the files cannot be written.
         ValueError: If a folder has no classes or no images, the classes for testing are
-            others, an image cannot be decoded (names it), `output` is not empty, or an
-            argument is out of its range. Nothing is written then.
+            others, an image cannot be decoded or has a name that is not UTF-8 (names
+            it), `output` is not empty or a mount point, or an argument is out of its
+            range. Nothing is written then.
 
     Example:
         >>> for number in range(8):
@@ -118,13 +125,10 @@ def write_tfrecords(
     check_arguments(None, seed, test_fraction)
     _check_shards(shards)
     root, output = Path(path), Path(output)
-    if output.resolve().is_relative_to(root.resolve()):
-        raise ValueError(
-            f"Expected `output` to lie outside of the folder of images, '{root}', "
-            f"where it would be taken for a class; received: output='{output}'."
-        )
+    _check_apart(root, output)
     _check_output(output, overwrite)
     classes, parts = _find_images(root, seed, test_fraction, test_labels)
+    _check_names(classes, parts)
     if shards is None:
         shards = (_default_shards(len(parts[0])), _default_shards(len(parts[1])))
     for images, number in zip(parts, shards, strict=True):
@@ -212,13 +216,29 @@ def _images_of_classes(folder: Path, classes: Sequence[str]) -> list[_Image]:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    """Images in a folder and those in it, links followed as `image_folder` does."""
-    return sorted(
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if is_image(Path(name)) and not name.startswith(".")
-    )
+    """Images in a folder and those in it, in the order of their paths.
+
+    Hidden ones are left aside, as `find_images` does. Links are followed as
+    `image_folder` does, but to each folder once, and never to one that `folder` is in:
+    they may lead round in a circle.
+    """
+    found = []
+    top = folder.resolve()
+    seen = {top, *top.parents}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        found += [
+            Path(parent, name)
+            for name in names
+            if is_image(Path(name)) and not name.startswith(".")
+        ]
+        followed = []
+        for name in sorted(folders):
+            real = Path(parent, name).resolve()
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                followed.append(name)
+        folders[:] = followed
+    return sorted(found)
 
 
 def _test_images(
@@ -246,7 +266,7 @@ def _test_images(
             f"class; it holds {len(paths)} images and no folders. If a text file tells "
             "their classes, name it in `test_labels`."
         )
-    labels = Path(test_labels).read_text("utf-8").split()
+    labels = _lines(Path(test_labels))
     if len(labels) != len(paths):
         raise ValueError(
             f"Expected a class in '{os.fspath(test_labels)}' for each of the "
@@ -262,6 +282,27 @@ def _test_images(
     return [
         _Image(path, numbers[name]) for path, name in zip(paths, labels, strict=True)
     ]
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file, but for blank ones at the end."""
+    # Some editors put a byte order mark in front.
+    text = path.read_text("utf-8-sig").rstrip()
+    # `splitlines` knows ends of lines that may be in a name.
+    return [line.strip() for line in text.split("\n")] if text else []
+
+
+def _check_names(classes: Sequence[str], parts: Sequence[list[_Image]]) -> None:
+    """Names go into the records as UTF-8; those of files may be of any bytes."""
+    paths = (str(image.path) for part in parts for image in part)
+    for name in itertools.chain(classes, paths):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "Expected names of classes and files to be UTF-8, received: "
+                f"{name!r}. Rename it."
+            ) from error
 
 
 def _shuffled(images: list[_Image], random: np.random.Generator) -> list[_Image]:
@@ -298,14 +339,18 @@ def _records(images: Sequence[_Image], classes: Sequence[str]) -> Iterator[bytes
 
 def _record(image: _Image, classes: Sequence[str]) -> bytes:
     encoded = image.path.read_bytes()
+    # TensorFlow may decode others (WebP), but not with all numbers of channels.
+    name = next((_FORMATS[one] for one in _FORMATS if encoded.startswith(one)), None)
     try:
+        if name is None:
+            raise ValueError(f"begins with {encoded[:4]!r}")
         decoded = tf.io.decode_image(encoded, expand_animations=False)
-    except tf.errors.OpError as error:
+    except (ValueError, tf.errors.OpError) as error:
         raise ValueError(
-            f"Cannot read '{image.path}' as an image: remove it."
+            f"Cannot read '{image.path}' as an image: remove it, or save it again as "
+            f"{' or '.join(_FORMATS.values())}."
         ) from error
     height, width, channels = decoded.shape
-    name = next(name for start, name in _FORMATS.items() if encoded.startswith(start))
     features = {
         IMAGENET_LAYOUT.image: encoded,
         IMAGENET_LAYOUT.label: image.label + IMAGENET_LAYOUT.first_label,
@@ -339,11 +384,33 @@ def _check_shards(shards: Any) -> None:
         )
 
 
+def _check_apart(root: Path, output: Path) -> None:
+    """Neither of the two folders may lie in the other."""
+    if output.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"Expected `output` to lie outside of the folder of images, '{root}', "
+            f"where it would be taken for a class; received: output='{output}'."
+        )
+    if root.resolve().is_relative_to(output.resolve()):
+        raise ValueError(
+            f"Expected `output` not to hold the folder of images, '{root}', because it "
+            f"is replaced as a whole; received: output='{output}'. Name a folder "
+            "beside the images."
+        )
+
+
 def _check_output(output: Path, overwrite: bool) -> None:
     if not output.exists():
         return
     if not output.is_dir():
         raise ValueError(f"Expected '{output}' to be a folder, but it is a file.")
+    # It could not be put in its place at the end.
+    if os.path.ismount(output.resolve()):
+        raise ValueError(
+            f"Expected '{output}' to be an ordinary folder, but it is a mount point, "
+            f"which cannot be replaced: name a folder inside it, such as "
+            f"'{output / 'tfrecords'}'."
+        )
     if not any(output.iterdir()):
         return
     if not overwrite:
@@ -356,6 +423,18 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise ValueError(
             f"Expected '{output}' to have been written by write_tfrecords, since it is "
             f"to be replaced, but it holds no {INDEX_FILE}: delete it yourself."
+        )
+    others = sorted(
+        entry.name
+        for entry in output.iterdir()
+        if not entry.is_file()
+        or not (entry.name == INDEX_FILE or _SHARD_NAME.fullmatch(entry.name))
+    )
+    if others:
+        raise ValueError(
+            f"Expected '{output}' to hold nothing but what write_tfrecords has "
+            f"written, since it is to be replaced, received {len(others)} others: "
+            f"{others[:3]}. Move them elsewhere."
         )
 
 

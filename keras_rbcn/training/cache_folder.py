@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,11 @@ from keras_rbcn._files import replacing
 
 _MANIFEST = "teacher_cache.json"
 _RECORDS = "teacher-*.tfrecord"
+_UNFINISHED = "unfinished-*.tfrecord"
+# A file that nobody has written to for so long is of a program that was killed.
+_ABANDONED_SECONDS = 3600
+# Of the largest value: what the teacher makes of a batch differs by rounding alone.
+_TOLERANCE = 0.02
 
 
 class UnusableError(Exception):
@@ -60,8 +66,10 @@ class CacheFolder:
                 f"cache_teacher cannot be written: {error.strerror}",
                 str(self.path),
             ) from None
-        own = {self._manifest, *self.path.glob(_RECORDS)}
-        others = [entry.name for entry in self.path.iterdir() if entry not in own]
+        own = {self._manifest, self.path / "lost+found"}
+        own |= {*self.path.glob(_RECORDS), *self.path.glob(_UNFINISHED)}
+        entries = [e for e in self.path.iterdir() if not e.name.startswith(".")]
+        others = [entry.name for entry in entries if entry not in own]
         if others:
             raise ValueError(
                 "Expected `cache_teacher` to be an empty folder or one that holds such "
@@ -88,14 +96,14 @@ class CacheFolder:
 
         Args:
             identity: What the records must have been written for.
-            first: Tensors of the first batch; the key, which is the first of them, must
-                be that of the first record.
+            first: Tensors of the first batch, the key in front, which must be those of
+                the first records.
             batches: Number of batches; negative if it is not known.
         """
         if not self._manifest.exists():
             raise UnusableError("")
         try:
-            manifest = json.loads(self._manifest.read_text("utf-8"))
+            manifest = self._read()
             file, count = self.path / manifest["file"], manifest["batches"]
             saved = manifest["identity"]
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -116,36 +124,43 @@ class CacheFolder:
             raise UnusableError(
                 f"it was written for other data: {count} batches, now {batches}"
             )
-        for record in tf.data.TFRecordDataset(str(file)).take(1):
-            if not np.array_equal(tf.io.parse_tensor(record, first[0].dtype), first[0]):
+        records = tf.data.TFRecordDataset(str(file)).take(len(first))
+        for number, (record, tensor) in enumerate(zip(records, first, strict=True)):
+            there = tf.io.parse_tensor(record, tensor.dtype)
+            if number == 0 and not np.array_equal(there, tensor):
                 raise UnusableError("it was written for other data")
+            if not _equal_nearly(there, tensor):
+                # Of the same weights and configuration: its code has changed.
+                raise UnusableError("it was written for a teacher that computes others")
 
     def write(self, identity: dict[str, Any], records: Iterable[list[Any]]) -> None:
         """Writes records, and then the manifest; older ones are removed first.
+
+        If another program has written the same meanwhile, its records stay.
 
         Raises:
             OSError: If the disk is full, or cannot be written; nothing stays then.
         """
         self.give_up()
-        file = self.path / f"teacher-{uuid.uuid4().hex}.tfrecord"
+        name = f"{uuid.uuid4().hex}.tfrecord"
+        unfinished = self.path / f"unfinished-{name}"
         count = 0
         try:
-            with tf.io.TFRecordWriter(str(file)) as writer:
+            with tf.io.TFRecordWriter(str(unfinished)) as writer:
                 for tensors in records:
                     for one in tensors:
                         writer.write(tf.io.serialize_tensor(one).numpy())
                     count += 1
+            if self._manifest.exists() and self._read().get("identity") == identity:
+                return
+            file = unfinished.replace(self.path / f"teacher-{name}")
             manifest = {"file": file.name, "batches": count, "identity": identity}
             with replacing(self._manifest) as beside:
                 beside.write_text(json.dumps(manifest, indent=1))
-        except (OSError, tf.errors.OpError) as error:
-            self.give_up()
-            if isinstance(error, OSError):
-                raise
+        except tf.errors.OpError as error:
             raise OSError(None, error.message) from error
-        except BaseException:  # Interrupted, perhaps after hours: no gigabytes stay.
-            self.give_up()
-            raise
+        finally:  # Interrupted, perhaps after hours: no gigabytes stay.
+            unfinished.unlink(missing_ok=True)
 
     def records(self, specs: Sequence[Any]) -> Any:
         """What was written, as a dataset of one tuple of tensors for each batch.
@@ -153,7 +168,7 @@ class CacheFolder:
         Args:
             specs: `tf.TensorSpec` of each tensor.
         """
-        file = self.path / json.loads(self._manifest.read_text("utf-8"))["file"]
+        file = self.path / self._read()["file"]
 
         def parse(records: Any) -> tuple[Any, ...]:
             return tuple(
@@ -166,7 +181,20 @@ class CacheFolder:
         return tf.data.TFRecordDataset(str(file)).batch(len(specs), True).map(parse)
 
     def give_up(self) -> None:
-        """Removes the cache; the folder stays."""
+        """Removes the cache, but for what another program is writing."""
         self._manifest.unlink(missing_ok=True)
         for file in self.path.glob(_RECORDS):
             file.unlink(missing_ok=True)
+        for file in self.path.glob(_UNFINISHED):
+            if time.time() - file.stat().st_mtime > _ABANDONED_SECONDS:
+                file.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        return dict(json.loads(self._manifest.read_text("utf-8")))
+
+
+def _equal_nearly(one: Any, other: Any) -> bool:
+    one, other = (np.asarray(tf.cast(x, tf.float64)) for x in (one, other))
+    if one.shape != other.shape or not one.size:
+        return bool(one.shape == other.shape)
+    return bool(np.abs(one - other).max() <= _TOLERANCE * np.abs(other).max())

@@ -124,6 +124,22 @@ def check_discriminators(discriminators: Any, shapes: Any) -> None:
                 )
         elif not discriminator.built:
             discriminator.build((None, *shape))
+    _check_own_weights(discriminators)
+
+
+def _check_own_weights(discriminators: Any) -> None:
+    """Raises if discriminators share weights: each would train them, and rest alone."""
+    owners: dict[int, str] = {}
+    for discriminator in discriminators:
+        for weight in {id(weight) for weight in discriminator.weights}:
+            if weight in owners:
+                raise ValueError(
+                    "Expected each tap to have a discriminator of its own, but "
+                    f"'{owners[weight]}' and '{discriminator.name}' are the same model "
+                    "or share weights. Build one for each tap, or pass a function that "
+                    "does."
+                )
+            owners[weight] = discriminator.name
 
 
 def warn_of_nonnegative_inputs(student: Any) -> None:

@@ -120,10 +120,11 @@ def _adversarial(
         scores.append((model(real, training=True), model(fake, training=True)))
     student, losses, accuracies, order = [], [], [], []
     for taps, real, fake in _stacked(scores):
-        rest = list(range(1, len(real.shape)))
+        rest = tf.range(1, tf.rank(real))
         student.append(len(taps) * student_adversarial_loss(fake, kind))
         losses.append(len(taps) * discriminator_loss(real, fake, kind))
-        accuracies.append(discriminator_accuracy(real, fake, kind, rest))
+        shares = discriminator_accuracy(real, fake, kind, rest)
+        accuracies.append(tf.cast(shares, tf.float32))
         order += taps
     by_tap = tf.gather(tf.concat(accuracies, 0), np.argsort(order))
     penalties = [penalty for model in discriminators for penalty in model.losses]
@@ -148,7 +149,9 @@ def _stacked(scores: Sequence[tuple[Any, Any]]) -> list[tuple[list[int], Any, An
     """
     taps: dict[Any, list[int]] = {}
     for number, (real, _) in enumerate(scores):
-        taps.setdefault((tuple(real.shape), real.dtype), []).append(number)
+        shape = real.shape[1:]  # Of an unknown rank it is unknown too.
+        key = tuple(shape) if shape.is_fully_defined() else number
+        taps.setdefault((key, real.dtype), []).append(number)
     return [
         (numbers, *(tf.stack([scores[n][side] for n in numbers]) for side in (0, 1)))
         for numbers in taps.values()

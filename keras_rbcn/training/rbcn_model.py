@@ -281,10 +281,6 @@ class RBCNModel(keras.Model):
             ),
             "strategy_b_optimizer": strategy_b_optimizer and get(strategy_b_optimizer),
         }
-        for one in optimizers.values():
-            # Those of the older generation count steps in a variable that they would
-            # make, and name, in the midst of the first step.
-            getattr(one, "iterations", None)
         optimizer = with_loss_scaling(get(optimizer), self.student)
         check_optimizers(optimizer=optimizer, **optimizers)
         check_optimizer_scopes(self, optimizer=optimizer, **optimizers)

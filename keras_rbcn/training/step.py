@@ -59,7 +59,10 @@ class TrainingStep:
     def run(self) -> dict[str, Any]:
         """Trains the student, the scales and the discriminators; returns the logs."""
         model, (x, y, sample_weight) = self._model, self._data
-        statistics = _keep(_statistics(model.student))
+        judges = model.discriminators if model._uses_discriminators else []
+        statistics = _keep(
+            [v for m in (model.student, *judges) for v in _statistics(m)]
+        )
         teacher_outputs, real = self._cached or model._run_teacher(x)
         with tf.GradientTape() as tape:
             outputs, fake = model._run_student(x)
@@ -249,9 +252,9 @@ class TrainingStep:
         return {"loss": means.pop("total_loss"), **means, **logs}
 
 
-def _statistics(student: Any) -> list[Any]:
+def _statistics(model: Any) -> list[Any]:
     """What a run in training mode changes, such as moving means.
 
     A frozen kernel is a variable of another kind: it could be trained.
     """
-    return [v for v in student.non_trainable_variables if not v.trainable]
+    return [v for v in model.non_trainable_variables if not v.trainable]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -57,11 +58,25 @@ def cached_teacher(model: Any, arguments: dict[str, Any], path: Any) -> Iterator
     if not writer.make_usable():
         yield
         return
-    for name in ("y", "sample_weight", "batch_size", "shuffle"):
-        arguments.pop(name, None)
+    arrays = not isinstance(arguments["x"], tf.data.Dataset)
+    if arrays:
+        for name in ("y", "sample_weight", "batch_size", "shuffle"):
+            arguments.pop(name, None)
     arguments["x"] = _joined(batches, folder, writer.signature)
+    if arrays and arguments.get("steps_per_epoch"):
+        # So does Keras: an epoch goes on where the one before ended.
+        arguments["x"] = arguments["x"].repeat(arguments.get("epochs", 1))
     try:
         yield
+    except tf.errors.NotFoundError as error:
+        if str(folder.path) not in str(error):
+            raise
+        raise ValueError(
+            f"Expected the teacher's cache to stay in '{path}' while the student is "
+            "trained, but its file is gone: the folder was removed, or another program "
+            "has written the cache of another teacher, other taps or other data. Give "
+            "each such program a folder of its own."
+        ) from error
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         damaged = isinstance(error, tf.errors.DataLossError)
         if not damaged and _OTHER_DATA not in str(error):
@@ -113,9 +128,7 @@ def _batches(arguments: dict[str, Any]) -> Any:
     if isinstance(x, tf.data.Dataset):
         return x
     parts = (x, arguments.get("y"), arguments.get("sample_weight"))
-    given = tf.nest.map_structure(
-        np.asarray, tuple(part for part in parts if part is not None)
-    )
+    given = tuple(_as_arrays(part) for part in parts if part is not None)
     # In memory there is nothing to tune, and tuned pipelines end late.
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -124,9 +137,31 @@ def _batches(arguments: dict[str, Any]) -> Any:
     return batches.with_options(options)
 
 
+def _as_arrays(part: Any) -> Any:
+    """Arrays in the structure that they were given in, with tuples in place of lists.
+
+    tf.data takes a list for one array.
+    """
+    if isinstance(part, dict):
+        return {name: _as_arrays(one) for name, one in part.items()}
+    if isinstance(part, tuple) or (
+        isinstance(part, list) and any(hasattr(one, "shape") for one in part)
+    ):
+        return tuple(_as_arrays(one) for one in part)
+    return np.asarray(part)
+
+
 def _key(x: Any) -> Any:
     """Fingerprints of a batch's samples, uint8 of shape `(batch, inputs, 8)`."""
     parts = tf.nest.flatten(x)
+    for part in parts:
+        if not tf.is_tensor(part) or isinstance(
+            part, tf.RaggedTensor | tf.SparseTensor
+        ):
+            raise ValueError(
+                "Expected dense tensors as inputs with cache_teacher, received: "
+                f"{type(part).__name__}."
+            )
     return tf.stack([tf.fingerprint(tf.convert_to_tensor(part)) for part in parts], 1)
 
 
@@ -253,12 +288,15 @@ class _Writer:
             value = weight.numpy()
             digest.update(f"{value.dtype} {value.shape}".encode())
             digest.update(np.ascontiguousarray(value).tobytes())
-        config = json.dumps(_anonymous(model.teacher), sort_keys=True, default=str)
-        digest.update(config.encode())
+        digest.update(_configuration(model.teacher).encode())
+        names = [layer.name for layer in model.teacher.layers]
         packages = ("keras-rbcn", "tensorflow", "tf-keras")
         return {
             "teacher": digest.hexdigest(),
-            "taps": [tap.teacher for tap in model.taps if model._uses_features],
+            # By their places: names may count what a program built before.
+            "taps": [
+                names.index(tap.teacher) for tap in model.taps if model._uses_features
+            ],
             "way of running": [model.run_eagerly, bool(model._jit_compile)],
             "signature": [str(spec) for spec in tf.nest.flatten(self.signature)],
             "versions": {name: version(name) for name in packages},
@@ -268,11 +306,14 @@ class _Writer:
         }
 
 
-def _anonymous(teacher: Any) -> Any:
+def _configuration(teacher: Any) -> str:
+    """The configuration, without the numbers that Keras gives to names."""
     try:
-        return teacher.get_config()
+        config = teacher.get_config()
     except NotImplementedError:  # A subclassed model tells nothing but its weights.
         return type(teacher).__name__
+    text = json.dumps(config, sort_keys=True, default=str)
+    return re.sub(r"_[0-9]+(?=[/:_\"])", "", text)
 
 
 def _spec(tensor: Any) -> Any:

@@ -106,8 +106,8 @@ def with_watch(callbacks: Any, model: Any) -> tuple[Any, TrainingWatch]:
     stopping = keras.callbacks.TerminateOnNaN
     watch = TrainingWatch(not any(isinstance(one, stopping) for one in known))
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        watch.set_model(model)
-        watch.set_params(getattr(callbacks, "params", None))
-        known.insert(0, watch)
-        return callbacks, watch
+        # Another one: it decides in its constructor which hooks it calls.
+        params = getattr(callbacks, "params", None) or {}
+        with_it = keras.callbacks.CallbackList([watch, *known], model=model, **params)
+        return with_it, watch
     return [watch, *known], watch

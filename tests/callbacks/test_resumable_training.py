@@ -137,6 +137,15 @@ def shuffled_twice():
     return data.shuffle(10, seed=2).batch(BATCH)
 
 
+def one_behind_another():
+    x, y = arrays()
+    first, second = (
+        tf.data.Dataset.from_tensor_slices((x[part], y[part])).shuffle(9, seed=3)
+        for part in (slice(16), slice(16, None))
+    )
+    return first.concatenate(second).batch(BATCH)
+
+
 DATA = {
     "dataset": lambda: {"x": dataset()},
     "one pass for all epochs": lambda: {
@@ -146,6 +155,7 @@ DATA = {
     "dataset of unknown size": lambda: {"x": of_unknown_size()},
     "dataset with Python code": lambda: {"x": with_python_code()},
     "dataset shuffled twice": lambda: {"x": shuffled_twice()},
+    "dataset behind another": lambda: {"x": one_behind_another()},
     "arrays": lambda: {"x": arrays()[0], "y": arrays()[1], "batch_size": BATCH},
     "arrays in order": lambda: {
         "x": arrays()[0],
@@ -160,6 +170,7 @@ DATA = {
 DRAWN_AGAIN = (
     "dataset with Python code",
     "dataset shuffled twice",
+    "dataset behind another",
     "sequence",
     "generator",
 )

@@ -354,8 +354,6 @@ def test_jpeg_files_are_decoded_as_by_pillow():
 def test_kinds_of_images_found_in_imagenet(mode, channels):
     """Some are grey, some of CMYK colours, and one is a PNG file by another name."""
     file_format = "JPEG" if mode in ("L", "CMYK") else "PNG"
-    if mode == "CMYK" and channels == 1:
-        return  # Not decoded by TensorFlow.
     content = io.BytesIO()
     image = Image.fromarray(np.full((9, 7, 3), 90, "uint8"))
     image = image.convert(mode, palette=Image.Palette.ADAPTIVE)
@@ -454,12 +452,12 @@ def fit(records, folder, interrupt_at=None, **arguments):
         records, SIZE, batch_size=4, augment=True, parallel_reads=2, **arguments
     )
     with contextlib.suppress(InterruptionError):
-        model.fit(train, epochs=3, verbose=0, callbacks=callbacks)
+        model.fit(train, epochs=2, verbose=0, callbacks=callbacks)
     return model.seen
 
 
-# In the first epoch, at its end, and in the second.
-@pytest.mark.parametrize(("shuffle_buffer", "steps"), [(6, (2, 5, 8)), (4096, (7,))])
+# At the end of the first epoch and in the second; in the first.
+@pytest.mark.parametrize(("shuffle_buffer", "steps"), [(6, (6, 8)), (4096, (3,))])
 def test_a_resumed_training_sees_the_same_images(tmp_path, shuffle_buffer, steps):
     """Warnings are errors: that the position cannot be saved would be one."""
     images = tmp_path / "images"
@@ -471,17 +469,18 @@ def test_a_resumed_training_sees_the_same_images(tmp_path, shuffle_buffer, steps
     write_tfrecords(images, tmp_path / "records", shards=(3, 1))
     arguments = {"records": tmp_path / "records", "shuffle_buffer": shuffle_buffer}
     whole = fit(folder=tmp_path / "whole", **arguments)
-    assert len(whole) == 3 * 5  # Of five batches, the last of two images.
+    assert len(whole) == 2 * 5  # Of five batches, the last of two images.
     resumed = [
         fit(folder=tmp_path / "broken", interrupt_at=step, **arguments)
         for step in (*steps, None)
     ]
-    assert min(resumed[-1]) > 5
+    # A position is saved when the next step begins: the last one is repeated.
+    assert [min(part) for part in resumed] == [0, *(step - 1 for step in steps)]
     assert set().union(*resumed) == set(whole)
     for part in resumed:
         for step, images in part.items():
             np.testing.assert_array_equal(images, whole[step])
-    assert len({image.tobytes() for batch in whole.values() for image in batch}) > 50
+    assert len({image.tobytes() for batch in whole.values() for image in batch}) > 30
 
 
 def test_a_model_learns_from_the_files(tmp_path):

@@ -274,9 +274,9 @@ def test_data_that_end_early(steps, data, teacher):
 
 def test_data_that_end_between_two_epochs(data, teacher):
     model = compiled(teacher)
-    batches = tf.data.Dataset.from_tensor_slices(data).batch(16)
-    with pytest.raises(ValueError, match="after 0 batches of epoch 2"):
-        model.fit(batches, steps_per_epoch=3, epochs=2, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(16).repeat(2)
+    with pytest.raises(ValueError, match="after 0 batches of epoch 3"):
+        model.fit(batches, steps_per_epoch=3, epochs=3, verbose=0)
 
 
 def test_stopping_early_is_no_end_of_the_data(data, teacher):

@@ -385,3 +385,71 @@ def test_frozen_discriminators_judge_without_learning(data, teacher):
     for judge, old in zip(model.discriminators, before, strict=True):
         for a, b in zip(judge.get_weights(), old, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_discriminators_with_statistics_keep_them_where_a_loss_is_not_finite(
+    data, teacher
+):
+    def normalised(shape):
+        layers = keras.layers
+        norm = layers.BatchNormalization(input_shape=shape)
+        return keras.Sequential([norm, layers.Flatten(), layers.Dense(1)])
+
+    model = rbcn.RBCNModel(student(), teacher, discriminators=normalised)
+    model.compile("sgd", crossentropy())
+    before = model.get_weights()
+    x = data[0].copy()
+    x[0, 0, 0, 0] = np.nan
+    with pytest.raises(FloatingPointError):
+        model.fit(x, data[1], batch_size=48, verbose=0)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shared", ["the model", "a layer"])
+def test_discriminators_of_their_own(shared, teacher):
+    dense = keras.layers.Dense(1)
+
+    def build(*_):
+        pooling = keras.layers.GlobalAveragePooling2D()
+        return keras.Sequential([keras.Input((8, 8, 4)), pooling, dense])
+
+    one = build()
+    both = [one, one if shared == "the model" else build()]
+    with pytest.raises(ValueError, match="a discriminator of its own"):
+        rbcn.RBCNModel(student(), teacher, ["first_norm", "norm1"], both)
+
+
+def test_scores_of_unknown_shapes_and_of_several_precisions(data, teacher):
+    def all_pixels(shape):
+        inputs = keras.Input(shape)
+        mean = tf.reduce_mean(inputs, -1)
+        flat = tf.boolean_mask(mean, tf.ones_like(mean) > 0)
+        scores = tf.reshape(flat, [tf.shape(inputs)[0], -1])
+        half = keras.layers.Activation("linear", dtype="float16")
+        return keras.Model(inputs, half(scores) if shape[0] == 4 else scores)
+
+    model = rbcn.RBCNModel(student(), teacher, discriminators=all_pixels)
+    model.compile("sgd", crossentropy())
+    model.fit(*data, batch_size=16, verbose=0)
+    maps = [
+        keras.Model(teacher.input, teacher.get_layer(name).output)(data[0])
+        for name in ("norm1", "norm2")
+    ]
+    assert len({m.shape[1] for m in maps}) == 2
+    assert len(model.discriminator_accuracies) == 2
+
+
+def test_a_callback_list_that_calls_no_hooks_of_its_own(data, teacher):
+    model = rbcn.RBCNModel(student(), teacher)
+    model.compile("sgd", crossentropy())
+    given = keras.callbacks.CallbackList(
+        [], add_history=True, model=model, epochs=1, steps=3, verbose=0
+    )
+    count = len(given.callbacks)
+    history = model.fit(*data, batch_size=16, verbose=0, callbacks=given)
+    assert len(history.history["loss"]) == 1
+    assert len(given.callbacks) == count
+    x = np.full_like(data[0], np.nan)
+    with pytest.raises(FloatingPointError):
+        model.fit(x, data[1], batch_size=16, verbose=0, callbacks=given)

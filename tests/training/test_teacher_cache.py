@@ -150,6 +150,58 @@ def test_half_precision(data, tmp_path):
     assert_same(plain, cached)
 
 
+def test_epochs_that_are_no_pass_through_arrays(data, teacher, tmp_path):
+    """Of five batches the first two, the next two, the fifth and the first."""
+    fit = {"steps_per_epoch": 2, "epochs": 3}
+    plain = trained(model_of(teacher), data, **fit)
+    cached = trained(model_of(teacher), data, cache_teacher=tmp_path, **fit)
+    assert_same(plain, cached)
+    with pytest.raises(ValueError, match="they ended after 5 batches of epoch 1"):
+        quickly(teacher, data, steps_per_epoch=9, cache_teacher=tmp_path / "other")
+
+
+def test_the_same_teacher_built_again(data, teacher, tmp_path):
+    def unnamed(convolution=keras.layers.Conv2D):
+        layers = [keras.Input((8, 8, 2)), convolution(4, 3)]
+        layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+        return keras.Sequential(layers)
+
+    def train():
+        master = unnamed()
+        master.set_weights([np.full(w.shape, 0.1) for w in master.get_weights()])
+        taps = [(pupil.layers[0].name, master.layers[0].name)]
+        model = rbcn.RBCNModel(pupil, master, taps)
+        model.compile("sgd", crossentropy(), run_eagerly=True)
+        model.fit(dataset(data), verbose=0, cache_teacher=tmp_path)
+
+    pupil = unnamed(rbcn.layers.RectifiedConv2D)
+    train()
+    unnamed()  # Keras counts it in the names of later layers.
+    train()  # Without a warning.
+
+
+def test_inputs_in_a_list(tmp_path):
+    def two_inputs(convolution):
+        inputs = [keras.Input((6, 6, 1)), keras.Input((6, 6, 1))]
+        x = keras.layers.Concatenate()(inputs)
+        x = convolution(4, 3, name="conv")(x)
+        outputs = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, outputs)
+
+    teacher = two_inputs(keras.layers.Conv2D)
+    teacher.get_layer("conv").bias.assign([0.0, 0.1, 0.2, 0.3])
+    x = list(np.random.default_rng(0).normal(size=(2, 8, 6, 6, 1)).astype("float32"))
+
+    def train(**fit):
+        keras.utils.set_random_seed(0)
+        model = rbcn.RBCNModel(two_inputs(rbcn.layers.RectifiedConv2D), teacher)
+        model.compile("adam", "mse", run_eagerly=True)
+        fit = {"batch_size": 4, "shuffle": False, "verbose": 0, **fit}
+        return model.get_weights(), model.fit(x, np.ones((8, 4)), **fit).history
+
+    assert_same(train(), train(cache_teacher=tmp_path))
+
+
 def test_inputs_in_a_dictionary_and_several_outputs(tmp_path):
     def two_outputs(convolution, name):
         layers = keras.layers
@@ -243,6 +295,27 @@ def test_another_teacher_other_taps_other_data(
     quickly(teacher, changed, *taps, cache_teacher=tmp_path)
 
 
+def test_a_teacher_whose_code_has_changed(data, tmp_path):
+    class Times(keras.layers.Layer):
+        factor = 1.0
+
+        def call(self, inputs):
+            return self.factor * inputs
+
+    inner = network(name="inner")
+    inner.get_layer("scores").bias.assign([0.0, 0.1, 0.2])
+    teacher = keras.Sequential([keras.Input((8, 8, 2)), inner, Times()])
+
+    def train():
+        model = model_of(teacher, [], run_eagerly=True)
+        return trained(model, data, epochs=1, cache_teacher=tmp_path)
+
+    train()
+    Times.factor = 5.0
+    with pytest.warns(UserWarning, match="a teacher that computes others"):
+        train()
+
+
 def records(folder):
     (file,) = folder.glob("teacher-*.tfrecord")
     return file
@@ -295,6 +368,34 @@ def test_damaged_while_training(data, teacher, tmp_path):
     with pytest.raises(ValueError, match=r"file is damaged.*was removed"):
         trained(model_of(teacher), data, cache_teacher=tmp_path, callbacks=[Damage()])
     assert not list(tmp_path.iterdir())
+
+
+def test_removed_while_training(data, teacher, tmp_path):
+    class Remove(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            records(tmp_path).unlink(missing_ok=True)
+
+    model = model_of(teacher, run_eagerly=True)
+    with pytest.raises(ValueError, match=r"its file is gone.*folder of its own"):
+        trained(model, data, cache_teacher=tmp_path, callbacks=[Remove()])
+
+
+def test_two_programs_that_write_the_same(data, teacher, tmp_path):
+    """The one that ends first is not disturbed by the other."""
+    model = model_of(teacher, run_eagerly=True)
+    run, runs, seen = model._run_teacher, [], []
+
+    def interleaved(x):
+        runs.append(1)
+        if len(runs) == 4:  # Two looked at the first batch, and one batch is written.
+            quickly(teacher, data, cache_teacher=tmp_path)
+            seen.append(records(tmp_path))
+        return run(x)
+
+    model._run_teacher = interleaved
+    trained(model, data, epochs=1, cache_teacher=tmp_path)
+    assert [records(tmp_path)] == seen
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_data_of_unknown_length_that_have_become_longer(data, teacher, tmp_path):
@@ -351,10 +452,15 @@ def test_interrupted_while_it_is_written(data, teacher, tmp_path):
 
 
 def test_half_written_files_of_a_killed_program_go(data, teacher, tmp_path):
-    left = tmp_path / "teacher-0123.tfrecord"
-    left.write_bytes(b"half")
+    names = ("teacher-0", "unfinished-0", "unfinished-1")
+    left, old, new = (tmp_path / f"{name}.tfrecord" for name in names)
+    for file in (left, old, new):
+        file.write_bytes(b"half")
+    os.utime(old, (0, 0))
     quickly(teacher, data, cache_teacher=tmp_path)
     assert not left.exists()
+    assert not old.exists()
+    assert new.exists()  # Perhaps another program is writing it.
     assert json.loads((tmp_path / "teacher_cache.json").read_text())["batches"] == 5
 
 
@@ -387,6 +493,14 @@ class Sequence(keras.utils.Sequence):
         (lambda data: {"x": augmented(data)}, "the same first batch each time"),
         (lambda data: {"x": dataset(data).repeat()}, r"Leave `repeat\(\)` out"),
         (lambda data: {"x": dataset(data).take(0)}, "at least one batch"),
+        (
+            lambda data: {"x": tf.data.Dataset.from_tensors(tf.ragged.constant([[1]]))},
+            "dense tensors.*RaggedTensor",
+        ),
+        (
+            lambda data: {"x": dataset(data), "y": data[1]},
+            "`y` argument is not supported when using dataset",
+        ),
         (lambda data: {"x": Sequence()}, r"tf\.data\.Dataset with cache_teacher"),
         (lambda data: {"x": iter([data])}, r"tf\.data\.Dataset with cache_teacher"),
         (
@@ -403,7 +517,6 @@ class Sequence(keras.utils.Sequence):
 def test_data_that_cannot_be_cached(fit, message, data, teacher, tmp_path):
     with pytest.raises(ValueError, match=message):
         model_of(teacher).fit(**fit(data), verbose=0, cache_teacher=tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_shuffled_once_for_all(data, teacher, tmp_path):
@@ -427,6 +540,8 @@ def test_folders_that_cannot_be(data, teacher, tmp_path, monkeypatch):
     def fit(path):
         model_of(teacher).fit(dataset(data), verbose=0, cache_teacher=path)
 
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".hidden").touch()
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(ValueError, match="to be a folder, received the path of a file"):
