@@ -35,6 +35,7 @@ class Architecture:
         blocks: Number of residual blocks in a stage, of two convolutions each.
         large_images: Whether the first convolution is 7x7 with strides of 2 and a
             pooling follows, rather than 3x3 alone.
+        stem_strides: Strides of the first convolution of networks for small images.
     """
 
     name: str
@@ -43,12 +44,13 @@ class Architecture:
     stages: tuple[int, ...]
     blocks: int
     large_images: bool = False
+    stem_strides: int = 1
 
     @property
     def smallest(self) -> int:
         """Height and width of the images whose last feature map has one pixel."""
         halvings = len(self.stages) - 1 + 2 * self.large_images
-        return int(2**halvings)
+        return int(2**halvings * self.stem_strides)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def build_network(
 
 def _stem(x: Any, architecture: Architecture, blocks: Blocks) -> Any:
     large = architecture.large_images
-    size, strides = (7, 2) if large else (3, 1)
+    size, strides = (7, 2) if large else (3, architecture.stem_strides)
     x = convolution(x, architecture.stem, size, strides, "stem_conv")
     x = blocks.stem_activation(normalization(x, "stem_bn"))
     if large:

@@ -187,13 +187,13 @@ def _lines(
     """One line for each name, with a legend if they are few."""
     if logarithmic is None:
         logarithmic = series.is_logarithmic
+    lines = series.values
     if logarithmic:
         axes.set_yscale("log")
+        lines = _with_zeros_below(axes, lines)
     marker = "." if len(series.epochs) <= _POINTS else ""
-    pairs = zip(series.names, series.values, strict=True)
-    for number, (name, values) in enumerate(pairs):
-        # Zero lies nowhere on such a scale.
-        shown = np.isfinite(values) & ((values > 0) | (not logarithmic))
+    for number, (name, values) in enumerate(zip(series.names, lines, strict=True)):
+        shown = np.isfinite(values)
         axes.plot(
             series.epochs[shown],
             values[shown],
@@ -206,6 +206,25 @@ def _lines(
     axes.grid(alpha=0.3)
     if len(series.names) <= _LINES:
         axes.legend(fontsize=7, edgecolor="none")
+
+
+def _with_zeros_below(axes: Any, values: np.ndarray) -> np.ndarray:
+    """Zeros lie nowhere on a logarithmic scale: they are drawn on a line below."""
+    zero = values == 0
+    if not zero.any():
+        return values
+    below = np.nanmin(np.where(values > 0, values, np.nan)) / 3
+    axes.axhline(below, color="#555555", linestyle=":", linewidth=1)
+    axes.annotate(
+        "0",
+        (0, below),
+        xycoords=("axes fraction", "data"),
+        xytext=(2, 2),
+        textcoords="offset points",
+        fontsize=7,
+        color="#555555",
+    )
+    return np.where(zero, below, values)
 
 
 # --- layers and taps ------------------------------------------------------------------

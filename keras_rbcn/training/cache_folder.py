@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,21 +145,14 @@ class CacheFolder:
         self.give_up()
         name = f"{uuid.uuid4().hex}.tfrecord"
         unfinished = self.path / f"unfinished-{name}"
-        count = 0
         try:
-            with tf.io.TFRecordWriter(str(unfinished)) as writer:
-                for tensors in records:
-                    for one in tensors:
-                        writer.write(tf.io.serialize_tensor(one).numpy())
-                    count += 1
+            count = _write_records(unfinished, records)
             if self._manifest.exists() and self._read().get("identity") == identity:
                 return
             file = unfinished.replace(self.path / f"teacher-{name}")
             manifest = {"file": file.name, "batches": count, "identity": identity}
             with replacing(self._manifest) as beside:
                 beside.write_text(json.dumps(manifest, indent=1))
-        except tf.errors.OpError as error:
-            raise OSError(None, error.message) from error
         finally:  # Interrupted, perhaps after hours: no gigabytes stay.
             unfinished.unlink(missing_ok=True)
 
@@ -191,6 +185,35 @@ class CacheFolder:
 
     def _read(self) -> dict[str, Any]:
         return dict(json.loads(self._manifest.read_text("utf-8")))
+
+
+def _write_records(path: Path, records: Iterable[list[Any]]) -> int:
+    """Writes records to a file; returns for how many batches.
+
+    Raises:
+        OSError: If the file cannot be written. Errors in making the records stay.
+    """
+    count = 0
+    with _as_os_errors():
+        writer = tf.io.TFRecordWriter(str(path))
+    try:
+        for tensors in records:
+            with _as_os_errors():
+                for one in tensors:
+                    writer.write(tf.io.serialize_tensor(one).numpy())
+            count += 1
+    finally:
+        with _as_os_errors():
+            writer.close()
+    return count
+
+
+@contextlib.contextmanager
+def _as_os_errors() -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(None, error.message) from error
 
 
 def _equal_nearly(one: Any, other: Any) -> bool:

@@ -85,9 +85,13 @@ def test_lines_of_few_layers(suffix, write):
     assert flips.get_yscale() == "log"
     lines = drawn(flips)
     assert list(lines) == ["stage0/conv0", "stage0/conv1", "stage0/conv2"]
-    assert lines["stage0/conv0"] == ([1], [0.5])  # None in the other two.
+    # None in the other two: those lie on a line of their own, below all others.
+    epochs, (first, *none) = lines["stage0/conv0"]
+    assert (epochs, first) == ([1, 2, 3], 0.5)
+    assert none == pytest.approx([min(lines["stage0/conv2"][1]) / 3] * 2)
+    assert "0" in {text.get_text() for text in flips.texts}
     assert lines["stage0/conv1"][1] == pytest.approx([1 / 2, 0.1 / 2, 0.01 / 2])
-    colours = [line.get_color() for line in flips.lines]
+    colours = [line.get_color() for line in flips.lines if line.get_label() in lines]
     assert len({tuple(colour) for colour in colours}) == 3
     scales = found["Scales C, mean and range of the layer"]
     assert drawn(scales)["stage0/conv1"][1] == [0.2] * 3

@@ -426,6 +426,18 @@ def test_full_disk(data, teacher, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_errors_of_the_data_are_theirs(data, teacher, tmp_path):
+    def checked(x, y):
+        return tf.debugging.check_numerics(x, "no number"), y
+
+    x = data[0].copy()
+    x[-1] = np.nan
+    batches = dataset((x, data[1])).map(checked)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no number"):
+        quickly(teacher, batches, cache_teacher=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_too_little_space_is_told_before(data, teacher, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
