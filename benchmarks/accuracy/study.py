@@ -5,6 +5,7 @@ again, and one that was stopped goes on where it was. So the same command may be
 as often as it takes. With two cores two processes share the runs, once there is a
 teacher:
 
+    python benchmarks/accuracy/study.py --size small --teachers
     python benchmarks/accuracy/study.py --size small --share 1 2 &
     python benchmarks/accuracy/study.py --size small --share 2 2
     python benchmarks/accuracy/study.py --size small --questions --seeds 0
@@ -19,6 +20,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # One core for each process: two runs side by side get further than one on two cores.
@@ -36,33 +38,42 @@ RESULTS = HERE.parent / "results" / "accuracy" / "runs.jsonl"
 RATES = (1e-3, 3e-3, 1e-2)
 
 
-def planned(arguments: argparse.Namespace) -> list[Run]:
-    """The runs that are asked for, seed by seed, the teacher in front."""
+def planned(arguments: argparse.Namespace, teacher: str) -> list[Run]:
+    """The students that are asked for, seed by seed."""
     chosen = arguments.contender or list(
         QUESTIONS if arguments.questions else CONTENDERS
     )
-    runs = [Run(arguments.size, TEACHER, arguments.teacher_rate, 0)]
-    for seed in arguments.seeds:
-        for name in chosen:
-            if name != TEACHER:
-                runs += [Run(arguments.size, name, r, seed) for r in arguments.rates]
-    return runs
+    return [
+        Run(arguments.size, name, rate, seed, teacher)
+        for seed in arguments.seeds
+        for name in chosen
+        if name != TEACHER
+        for rate in arguments.rates
+    ]
 
 
-def done(path: Path) -> set[str]:
-    """Digests of the runs whose lines are there."""
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The lines that are there."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return {json.loads(line)["digest"] for line in lines}
+    return [json.loads(line) for line in lines]
+
+
+def best_teacher(path: Path, size: str) -> str:
+    """The digest of the teacher that knew most of the validation images."""
+    teachers = [r for r in rows(path) if (r["size"], r["contender"]) == (size, TEACHER)]
+    if not teachers:
+        raise SystemExit(f"There is no teacher of size {size!r}: run with --teachers.")
+    return max(teachers, key=lambda row: row["validation_accuracy"])["digest"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--contender", choices=names(), nargs="+")
+    parser.add_argument("--teachers", action="store_true", help="which come first")
     parser.add_argument("--questions", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
-    parser.add_argument("--teacher-rate", type=float, default=3e-3)
     parser.add_argument(
         "--share",
         type=int,
@@ -79,10 +90,12 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     number, count = arguments.share
-    teacher, *students = planned(arguments)
-    # The teacher comes first, and alone: all others need it.
-    for run in [teacher, *students[number - 1 :: count]]:
-        if run.digest() in done(arguments.results):
+    if arguments.teachers:
+        runs = [Run(arguments.size, TEACHER, rate, 0) for rate in arguments.rates]
+    else:
+        runs = planned(arguments, best_teacher(arguments.results, arguments.size))
+    for run in runs[number - 1 :: count]:
+        if run.digest() in {row["digest"] for row in rows(arguments.results)}:
             continue
         print(f"--- {run}", flush=True)
         row = trained(run, arguments.work)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from contenders import TEACHER, Contender, contender
+from contenders import Contender, contender
 from result_files import machine
 from sklearn.model_selection import train_test_split
 
@@ -32,16 +32,16 @@ class Size(NamedTuple):
     stages: tuple[int, int, int]
     blocks: int
     images: int
-    epochs: int
-    teacher_epochs: int
     batch: int
+    teacher_epochs: int
+    epochs: int
 
 
 SIZES = {
-    "small": Size((16, 32, 64), 2, 50_000, 20, 20, 128),
-    "large": Size((32, 64, 128), 2, 50_000, 20, 20, 128),
+    "small": Size((16, 32, 64), 2, 50_000, 128, 20, 10),
+    "large": Size((32, 64, 128), 2, 50_000, 128, 20, 20),
     # To try the scripts, and in their test.
-    "tiny": Size((4, 4, 8), 1, 512, 2, 2, 64),
+    "tiny": Size((4, 4, 8), 1, 512, 64, 2, 2),
 }
 
 
@@ -52,11 +52,17 @@ class Run(NamedTuple):
     contender: str
     learning_rate: float
     seed: int
+    teacher: str | None = None  # The digest of its run.
+
+    def budget(self) -> dict[str, Any]:
+        budget = SIZES[self.size]._asdict()
+        epochs, teacher_epochs = budget.pop("epochs"), budget.pop("teacher_epochs")
+        return {**budget, "epochs": epochs if self.teacher else teacher_epochs}
 
     def digest(self) -> str:
         """Of all that decides the run: another budget or setting is another run."""
         chosen = dataclasses.asdict(contender(self.contender))
-        text = json.dumps([self, SIZES[self.size], chosen], sort_keys=True, default=str)
+        text = json.dumps([self, self.budget(), chosen], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -107,8 +113,9 @@ def batches(data: Any, size: Size, seed: int) -> Any:
     return made.batch(size.batch, drop_remainder=True).prefetch(2).with_options(options)
 
 
-def teacher_path(folder: Path, size: str) -> Path:
-    return folder / f"teacher-{size}.keras"
+def saved(digest: str, folder: Path) -> Path:
+    """Where the network that a run trained is kept."""
+    return folder / f"{digest}.keras"
 
 
 def model_of(chosen: Contender, size: Size, teacher: Any) -> Any:
@@ -135,13 +142,13 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
     size, chosen = SIZES[run.size], contender(run.contender)
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
-    data = images(size.images)
-    teacher = None
-    if run.contender == TEACHER:
-        model, epochs = network(size, "full_precision"), size.teacher_epochs
+    data, teacher = images(size.images), None
+    if run.teacher is None:
+        model = network(size, "full_precision")
     else:
-        teacher = keras.models.load_model(teacher_path(folder, run.size))
-        model, epochs = model_of(chosen, size, teacher), size.epochs
+        teacher = keras.models.load_model(saved(run.teacher, folder))
+        model = model_of(chosen, size, teacher)
+    epochs = run.budget()["epochs"]
     train = batches(data.train, size, run.seed)
     compile_for(model, chosen, run.learning_rate, epochs * len(train))
     seconds = EpochSeconds()
@@ -155,15 +162,13 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
             rbcn.callbacks.ResumableTraining(folder / run.digest()),
         ],
     )
-    if run.contender == TEACHER:
-        model.save(teacher_path(folder, run.size))
-    else:  # For the test images, once the final configurations are known.
-        model.student.save(folder / f"{run.digest()}.keras")
+    # Kept for the test images, which are looked at once the final settings are known.
+    (model.student if teacher else model).save(saved(run.digest(), folder))
     return {
         **run._asdict(),
         "digest": run.digest(),
         "settings": dataclasses.asdict(chosen),
-        "budget": size._asdict(),
+        "budget": run.budget(),
         "history": history.history,
         "seconds_per_epoch": float(np.median(seconds.seconds)),
         **judged(model, teacher, data.validation),
