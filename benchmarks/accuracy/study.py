@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # Before larq is imported.
 # One core for each process: two runs side by side get further than one on two cores.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
@@ -31,7 +32,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # For result_files.
 
 from contenders import CONTENDERS, QUESTIONS, TEACHER, names  # noqa: E402
-from training import SIZES, Run, trained  # noqa: E402
+from parts import SIZES  # noqa: E402
+from training import Run, trained  # noqa: E402
 
 RESULTS = HERE.parent / "results" / "accuracy" / "runs.jsonl"
 # The teacher's, and those that each contender chooses from by its validation accuracy.

@@ -11,38 +11,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from contenders import Contender, contender
+from contenders import Contender, Warmup, contender
+from parts import SIZES, Size, model_of, network, student_of, with_real_kernels
 from result_files import machine
 from sklearn.model_selection import train_test_split
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.applications.networks import Architecture, Top, build_network
 
-CLASSES = 10
 # Of the training images; the rest decides between settings. Which ones never changes.
 VALIDATION = 10_000
 SPLIT_SEED = 0
 SHIFT = 2  # Pixels that an image is moved by at the most, either way.
-
-
-class Size(NamedTuple):
-    """A network and its budget."""
-
-    stages: tuple[int, int, int]
-    blocks: int
-    images: int
-    batch: int
-    teacher_epochs: int
-    epochs: int
-
-
-SIZES = {
-    "small": Size((16, 32, 64), 2, 50_000, 128, 20, 10),
-    "large": Size((32, 64, 128), 2, 50_000, 128, 20, 20),
-    # To try the scripts, and in their test.
-    "tiny": Size((4, 4, 8), 1, 512, 64, 2, 2),
-}
 
 
 class Run(NamedTuple):
@@ -61,9 +41,19 @@ class Run(NamedTuple):
 
     def digest(self) -> str:
         """Of all that decides the run: another budget or setting is another run."""
-        chosen = dataclasses.asdict(contender(self.contender))
-        text = json.dumps([self, self.budget(), chosen], sort_keys=True, default=str)
+        known = [self, self.budget(), _settings(self.contender)]
+        text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """What sets a contender apart; not all fields, whose number may grow."""
+    chosen = contender(name)
+    return {
+        field: value
+        for field, value in dataclasses.asdict(chosen).items()
+        if value != getattr(Contender(chosen.network), field)
+    }
 
 
 class Images(NamedTuple):
@@ -82,15 +72,6 @@ def images(count: int) -> Images:
         x, y, test_size=VALIDATION, stratify=y, random_state=SPLIT_SEED
     )
     return Images((x[:count], y[:count]), (left_x, left_y), test)
-
-
-def network(size: Size, kind: str) -> Any:
-    """A network of the study: three stages behind a first convolution with strides."""
-    architecture = Architecture(
-        "study", 28, size.stages[0], size.stages, size.blocks, stem_strides=2
-    )
-    top = Top(True, None, CLASSES, None)
-    return build_network(architecture, kind, top, (28, 28, 1), None, None)
 
 
 def batches(data: Any, size: Size, seed: int) -> Any:
@@ -118,74 +99,111 @@ def saved(digest: str, folder: Path) -> Path:
     return folder / f"{digest}.keras"
 
 
-def model_of(chosen: Contender, size: Size, teacher: Any) -> Any:
-    """The model to train."""
-    student = network(size, chosen.network)
-    if chosen.from_teacher:
-        rbcn.copy_weights(teacher, student)
-    needs_teacher = bool(chosen.taps) or chosen.settings.get("distillation", 0) > 0
-    build = functools.partial(
-        rbcn.discriminators.build_discriminator, **chosen.discriminator
-    )
-    return rbcn.RBCNModel(
-        student, teacher if needs_teacher else None, chosen.taps, build
-    )
-
-
 def trained(run: Run, folder: Path) -> dict[str, Any]:
     """Trains as a run says, or goes on with it, and returns its row.
 
     Args:
         run: Which one.
-        folder: Where checkpoints and the teacher are.
+        folder: Where checkpoints and trained networks are.
     """
     size, chosen = SIZES[run.size], contender(run.contender)
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
-    data, teacher = images(size.images), None
+    teacher = None
+    fit = Fit(run, folder)
     if run.teacher is None:
         model = network(size, "full_precision")
+        histories = [fit(model, 0, run.budget()["epochs"])]
     else:
         teacher = keras.models.load_model(saved(run.teacher, folder))
-        model = model_of(chosen, size, teacher)
-    epochs = run.budget()["epochs"]
-    train = batches(data.train, size, run.seed)
-    compile_for(model, chosen, run.learning_rate, epochs * len(train))
-    seconds = EpochSeconds()
-    history = model.fit(
-        train,
-        epochs=epochs,
-        validation_data=_fixed(data.validation),
-        verbose=2,
-        callbacks=[
-            seconds,
-            rbcn.callbacks.ResumableTraining(folder / run.digest()),
-        ],
-    )
+        model = student_of(chosen, size, teacher)
+        histories = _student_trained(fit, chosen, teacher, model)
     # Kept for the test images, which are looked at once the final settings are known.
-    (model.student if teacher else model).save(saved(run.digest(), folder))
+    model.save(saved(run.digest(), folder))
     return {
         **run._asdict(),
         "digest": run.digest(),
-        "settings": dataclasses.asdict(chosen),
+        "settings": _settings(run.contender),
         "budget": run.budget(),
-        "history": history.history,
-        "seconds_per_epoch": float(np.median(seconds.seconds)),
-        **judged(model, teacher, data.validation),
+        "histories": histories,
+        "seconds_per_epoch": float(np.median(fit.seconds)),
+        **judged(model, teacher, images(size.images).validation),
         "machine": machine(),
     }
 
 
-def compile_for(model: Any, chosen: Contender, rate: float, steps: int) -> None:
-    def optimizer(factor: float) -> Any:
-        schedule = keras.optimizers.schedules.CosineDecay(rate * factor, steps)
-        return keras.optimizers.Adam(schedule)
+def _student_trained(fit: Fit, chosen: Contender, teacher: Any, student: Any) -> Any:
+    size, epochs = SIZES[fit.run.size], fit.run.budget()["epochs"]
+    if not chosen.two_stages:
+        return [fit(model_of(chosen, size, teacher, student), 0, epochs)]
+    first = with_real_kernels(student)
+    # Automatic taps are of rectified convolutions, which it has not.
+    plain = dataclasses.replace(chosen, taps=[]).with_settings(adversarial_weight=0.0)
+    histories = [fit(model_of(plain, size, teacher, first), 0, epochs // 2)]
+    rbcn.copy_weights(first, student)
+    second = model_of(chosen, size, teacher, student)
+    return [*histories, fit(second, epochs // 2, epochs)]
 
-    others = {name: optimizer(factor) for name, factor in chosen.optimizers.items()}
+
+class Fit:
+    """Trains a model with the budget of a run.
+
+    Args:
+        run: Which one.
+        folder: Where its checkpoints are.
+    """
+
+    def __init__(self, run: Run, folder: Path) -> None:
+        self.run, self._folder = run, folder
+        self.seconds: list[float] = []  # Of each epoch, without its validation.
+
+    def __call__(self, model: Any, first: int, last: int) -> dict[str, list[float]]:
+        """Trains for the epochs from the first on, and returns their history."""
+        size, chosen = SIZES[self.run.size], contender(self.run.contender)
+        data = images(size.images)
+        train = batches(data.train, size, self.run.seed + 1000 * first)
+        steps = len(train)
+        compile_for(
+            model, chosen, self.run.learning_rate, (last - first) * steps, steps
+        )
+        seconds = EpochSeconds(self.seconds)
+        name = self.run.digest() + (f"-{first}" if first else "")
+        history = model.fit(
+            train,
+            epochs=last - first,
+            validation_data=_fixed(data.validation),
+            verbose=2,
+            callbacks=[
+                seconds,
+                rbcn.callbacks.ResumableTraining(self._folder / name),
+            ],
+        )
+        return history.history
+
+
+def compile_for(
+    model: Any, chosen: Contender, rate: float, steps: int, steps_per_epoch: int
+) -> None:
+    schedules = keras.optimizers.schedules
+
+    def optimizer(factor: float) -> Any:
+        return keras.optimizers.Adam(schedules.CosineDecay(rate * factor, steps))
+
+    def setting(value: Any) -> Any:
+        if not isinstance(value, Warmup):
+            return value
+        steps = value.epochs * steps_per_epoch
+        return schedules.PolynomialDecay(0.0, steps, end_learning_rate=value.value)
+
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(
-        optimizer(1.0), loss, metrics=["accuracy"], **chosen.settings, **others
-    )
+    if not isinstance(model, rbcn.RBCNModel):
+        model.compile(optimizer(1.0), loss, metrics=["accuracy"])
+        return
+    others = {name: optimizer(factor) for name, factor in chosen.optimizers.items()}
+    settings = {name: setting(value) for name, value in chosen.settings.items()}
+    if not model.taps:
+        settings["adversarial_weight"] = 0.0
+    model.compile(optimizer(1.0), loss, metrics=["accuracy"], **settings, **others)
 
 
 def judged(model: Any, teacher: Any, data: Any) -> dict[str, float]:
@@ -210,9 +228,9 @@ def _fixed(data: Any) -> Any:
 class EpochSeconds(keras.callbacks.Callback):
     """How long each epoch took, without its validation."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: list[float]) -> None:
         super().__init__()
-        self.seconds: list[float] = []
+        self.seconds = seconds
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -32,7 +32,14 @@ _POINTS = 25
 # From which ratio of the largest value to the smallest the scale is logarithmic.
 _LOGARITHMIC = 30
 _PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
-_METHOD = ("kernel", "adversarial", "discriminator", "distillation", "attention")
+_METHOD = (
+    "kernel",
+    "adversarial",
+    "feature_matching",
+    "discriminator",
+    "distillation",
+    "attention",
+)
 
 
 class _Panel(NamedTuple):

@@ -8,6 +8,7 @@ from keras_rbcn.losses.adversarial import (
 )
 from keras_rbcn.losses.attention import attention_matching_loss
 from keras_rbcn.losses.distillation import distillation_loss
+from keras_rbcn.losses.feature_matching import feature_matching_loss
 from keras_rbcn.losses.kernel import (
     KERNEL_LOSS_GRADIENTS,
     kernel_loss,
@@ -21,6 +22,7 @@ __all__ = [
     "discriminator_accuracy",
     "discriminator_loss",
     "distillation_loss",
+    "feature_matching_loss",
     "kernel_loss",
     "optimal_scale",
     "student_adversarial_loss",

@@ -22,6 +22,7 @@ from keras_rbcn.training.checks import (
     with_loss_scaling,
 )
 from keras_rbcn.training.finite import LossGuard
+from keras_rbcn.training.judging import Judge
 from keras_rbcn.training.objective import LOGGED
 from keras_rbcn.training.replicas import (
     check_called_in_scope,
@@ -29,7 +30,11 @@ from keras_rbcn.training.replicas import (
     check_scopes,
     clear_error,
 )
-from keras_rbcn.training.settings import TrainingSettings, outputs_from_logits
+from keras_rbcn.training.settings import (
+    TrainingSettings,
+    Weight,
+    outputs_from_logits,
+)
 from keras_rbcn.training.step import TrainingStep
 from keras_rbcn.training.taps import (
     Tap,
@@ -67,6 +72,7 @@ class _Hidden:
         self.taps: list[Tap] = []
         # Of each tap: what the student's feature map lacks to be like the teacher's.
         self.activations: list[Any] = []
+        self.judges: list[Judge] = []
         self.student_with_features: Any = None
         self.teacher_with_features: Any = None
 
@@ -197,12 +203,15 @@ class RBCNModel(keras.Model):
         loss: Any = None,
         metrics: Any = None,
         *,
-        kernel_weight: float = TrainingSettings.kernel_weight,
-        adversarial_weight: float = TrainingSettings.adversarial_weight,
-        distillation: float = TrainingSettings.distillation,
+        kernel_weight: Weight = TrainingSettings.kernel_weight,
+        adversarial_weight: Weight = TrainingSettings.adversarial_weight,
+        feature_matching_weight: Weight = TrainingSettings.feature_matching_weight,
+        distillation: Weight = TrainingSettings.distillation,
         distillation_from_logits: bool | None = None,
         temperature: float = TrainingSettings.temperature,
-        attention_weight: float = TrainingSettings.attention_weight,
+        attention_weight: Weight = TrainingSettings.attention_weight,
+        label_smoothing: float = TrainingSettings.label_smoothing,
+        gradient_penalty: float = TrainingSettings.gradient_penalty,
         adversarial_loss: str = TrainingSettings.adversarial_loss,
         kernel_loss_gradient: str = TrainingSettings.kernel_loss_gradient,
         discriminator_accuracy_limit: float = (
@@ -216,6 +225,9 @@ class RBCNModel(keras.Model):
     ) -> None:
         """Configures training: Keras' `compile`, and the weights of the method.
 
+        Each weight is a number, or a schedule of `keras.optimizers.schedules`, which
+        gives its value at each step: to warm it up, for example.
+
         Args:
             optimizer: Of the latent kernels and of every other parameter that has no
                 optimizer of its own. Callbacks that set a learning rate set this one.
@@ -223,6 +235,8 @@ class RBCNModel(keras.Model):
             metrics: Of the student's outputs, as in Keras.
             kernel_weight: Weight of the kernel loss, summed over all kernels.
             adversarial_weight: Weight of the adversarial loss, the mean over taps.
+            feature_matching_weight: Weight of feature matching in the discriminators'
+                hidden layers (not in the paper), the mean over taps.
             distillation: Weight of the logits distillation loss (not in the paper),
                 for models that end in one score per class, as logits (or their
                 log-softmax) or behind a softmax or sigmoid; both must end alike.
@@ -231,7 +245,13 @@ class RBCNModel(keras.Model):
             temperature: Of the logits distillation.
             attention_weight: Weight of attention matching at the taps (not in the
                 paper), the mean over taps.
-            adversarial_loss: `"least_squares"` or `"log"`.
+            label_smoothing: Of the discriminators' losses (not in the paper); see
+                `keras_rbcn.losses.discriminator_loss`.
+            gradient_penalty: Weight of the R1 penalty, half the squared gradient of a
+                discriminator's scores to the teacher's feature maps (arXiv 1801.04406;
+                not in the paper). Discriminators must be twice differentiable.
+            adversarial_loss: `"least_squares"`, `"log"` or `"relativistic"` (the last
+                not in the paper); see `keras_rbcn.losses.student_adversarial_loss`.
             kernel_loss_gradient: `"straight_through"` or `"full"`; see
                 `keras_rbcn.losses.kernel_loss`.
             discriminator_accuracy_limit: A discriminator that tells more than this
@@ -257,9 +277,12 @@ class RBCNModel(keras.Model):
         settings = TrainingSettings(
             kernel_weight=kernel_weight,
             adversarial_weight=adversarial_weight,
+            feature_matching_weight=feature_matching_weight,
             distillation=distillation,
             temperature=temperature,
             attention_weight=attention_weight,
+            label_smoothing=label_smoothing,
+            gradient_penalty=gradient_penalty,
             adversarial_loss=adversarial_loss,
             kernel_loss_gradient=kernel_loss_gradient,
             discriminator_accuracy_limit=discriminator_accuracy_limit,
@@ -268,10 +291,12 @@ class RBCNModel(keras.Model):
         )
         settings.check(bool(self.taps), self.teacher is not None)
         from_logits: list[bool | None] = []
-        if distillation > 0:
+        if settings.uses("distillation"):
             from_logits = outputs_from_logits(
                 self.student, self.teacher, distillation_from_logits
             )
+        hidden = settings.uses("feature_matching_weight")
+        judges = [Judge(one, hidden) for one in self.discriminators]
         get = keras.optimizers.get
         optimizers = {
             "scale_optimizer": scale_optimizer and get(scale_optimizer),
@@ -287,6 +312,7 @@ class RBCNModel(keras.Model):
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
         # Only now: a call that was refused leaves the model as it was.
         self.settings = settings
+        self._hidden.judges = judges
         self._distillation_from_logits = from_logits
         for name, value in optimizers.items():
             setattr(self, name, value)
@@ -415,18 +441,18 @@ class RBCNModel(keras.Model):
 
     @property
     def _uses_discriminators(self) -> bool:
-        return bool(self.discriminators) and self.settings.adversarial_weight > 0
+        return bool(self.discriminators) and self.settings.uses_discriminators
 
     @property
     def _uses_features(self) -> bool:
         return self._uses_discriminators or (
-            bool(self.taps) and self.settings.attention_weight > 0
+            bool(self.taps) and self.settings.uses("attention_weight")
         )
 
     def _run_teacher(self, x: Any) -> tuple[Any, list[Any]]:
         if self._uses_features:
             return self._hidden.teacher_with_features(x, training=False)
-        if self.settings.distillation > 0:
+        if self.settings.uses("distillation"):
             return self.teacher(x, training=False), []
         return None, []
 

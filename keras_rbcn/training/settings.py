@@ -10,16 +10,29 @@ from keras_rbcn._backend import keras, tf
 from keras_rbcn.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_rbcn.losses.kernel import KERNEL_LOSS_GRADIENTS
 
+# A number, or a value of the step: what Keras offers for learning rates.
+Weight = Any
+_WEIGHTS = (
+    "kernel_weight",
+    "adversarial_weight",
+    "feature_matching_weight",
+    "distillation",
+    "attention_weight",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
     """Weights and choices of the method; see `RBCNModel.compile` for each."""
 
-    kernel_weight: float = 1e-4
-    adversarial_weight: float = 0.01
-    distillation: float = 0.0
+    kernel_weight: Weight = 1e-4
+    adversarial_weight: Weight = 0.01
+    feature_matching_weight: Weight = 0.0
+    distillation: Weight = 0.0
     temperature: float = 4.0
-    attention_weight: float = 0.0
+    attention_weight: Weight = 0.0
+    label_smoothing: float = 0.0
+    gradient_penalty: float = 0.0
     adversarial_loss: str = "least_squares"
     kernel_loss_gradient: str = "straight_through"
     discriminator_accuracy_limit: float = 0.8
@@ -28,19 +41,20 @@ class TrainingSettings:
 
     def check(self, has_taps: bool, has_teacher: bool) -> None:
         """Raises ValueError if a setting is out of range, or lacks what it needs."""
-        inf = float("inf")
-        for name in (
-            "kernel_weight",
-            "adversarial_weight",
-            "distillation",
-            "attention_weight",
-        ):
+        for name in (*_WEIGHTS, "gradient_penalty"):
             value = getattr(self, name)
-            if not isinstance(value, numbers.Real) or not 0 <= float(value) < inf:
+            schedule = name in _WEIGHTS and _is_schedule(value)
+            if not schedule and not (_is_number(value) and 0 <= value < float("inf")):
                 raise ValueError(
-                    f"Expected `{name}` to be a finite number of at least 0, received: "
-                    f"{name}={value!r}."
+                    f"Expected `{name}` to be a finite number of at least 0"
+                    f"{' or a schedule of Keras' if name in _WEIGHTS else ''}, "
+                    f"received: {name}={value!r}."
                 )
+        if not (_is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1):
+            raise ValueError(
+                "Expected `label_smoothing` to be a number from 0 to below 1, "
+                f"received: label_smoothing={self.label_smoothing!r}."
+            )
         for name, choices in (
             ("adversarial_loss", ADVERSARIAL_LOSSES),
             ("kernel_loss_gradient", KERNEL_LOSS_GRADIENTS),
@@ -68,20 +82,48 @@ class TrainingSettings:
                 "Expected `temperature` to be positive and finite, received: "
                 f"temperature={self.temperature!r}."
             )
-        if self.distillation > 0 and not has_teacher:
+        if self.uses("distillation") and not has_teacher:
             raise ValueError(
                 f"distillation={self.distillation} needs a teacher, but the model was "
                 "built with teacher=None."
             )
-        if self.attention_weight > 0 and not has_taps:
-            raise ValueError(
-                f"attention_weight={self.attention_weight} needs feature taps, but the "
-                "model was built without a teacher or with taps=[]."
-            )
+        for name in ("attention_weight", "feature_matching_weight"):
+            if self.uses(name) and not has_taps:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} needs feature taps, but the model "
+                    "was built without a teacher or with taps=[]."
+                )
+
+    def uses(self, name: str) -> bool:
+        """Whether a weight is ever more than 0."""
+        value = getattr(self, name)
+        return _is_schedule(value) or value > 0
+
+    @property
+    def uses_discriminators(self) -> bool:
+        return self.uses("adversarial_weight") or self.uses("feature_matching_weight")
+
+    def weight(self, name: str, step: Any) -> Any:
+        """A weight at a step, counted from 0: a number, or a tensor by a schedule."""
+        value = getattr(self, name)
+        return value(step) if _is_schedule(value) else value
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as arguments of `RBCNModel.compile`."""
-        return dataclasses.asdict(self)
+        """The settings as arguments of `RBCNModel.compile`, schedules serialized."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            field.name: serialize(value) if _is_schedule(value) else value
+            for field in dataclasses.fields(self)
+            for value in [getattr(self, field.name)]
+        }
+
+
+def _is_schedule(value: Any) -> bool:
+    return isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real)
 
 
 def outputs_from_logits(

@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.training.objective import (
-    Batch,
-    Objective,
-    add_losses,
-    method_objective,
-)
+from keras_rbcn.training.objective import Batch, Objective, method_objective
 from keras_rbcn.training.replicas import (
     conditionally,
     mean_over_replicas,
@@ -18,6 +13,7 @@ from keras_rbcn.training.replicas import (
     replica_count,
     sum_over_replicas,
 )
+from keras_rbcn.training.sums import add_losses
 from keras_rbcn.training.taps import rectified_layers
 from keras_rbcn.training.teacher_cache import WithTeacher
 
@@ -74,9 +70,10 @@ class TrainingStep:
             with tf.GradientTape() as judging:
                 objective = method_objective(
                     model.settings,
+                    model.optimizer.iterations,
                     rectified_layers(model.student),
                     Batch(outputs, fake, teacher_outputs, real),
-                    model.discriminators,
+                    model._hidden.judges,
                     model._distillation_from_logits,
                 )
             total_loss = add_losses(

@@ -47,7 +47,7 @@ def cached_teacher(model: Any, arguments: dict[str, Any], path: Any) -> Iterator
     """
     _check(model, arguments)
     folder = CacheFolder(path)
-    if not (model._uses_features or model.settings.distillation > 0):
+    if not (model._uses_features or model.settings.uses("distillation")):
         warnings.warn(
             "cache_teacher has no effect: no loss uses the teacher.", stacklevel=4
         )

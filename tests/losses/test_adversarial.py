@@ -28,14 +28,40 @@ FAKE = [[0.0], [0.5], [-1.0]]
         # Discriminator (0.313262 + 0.474077 + 0.126928) / 3
         #             + (0.693147 + 0.974077 + 0.313262) / 3.
         ("log", 0.826829, 0.304756 + 0.660162),
+        # D(R) - D(T) is 1, 0 and 3: -log(sigmoid) is 0.313262, 0.693147 and 0.048587,
+        # and 1.313262, 0.693147 and 3.048587 of its negative.
+        ("relativistic", 5.054996 / 3, 1.054996 / 3),
     ],
 )
 def test_values_by_hand(kind, student, discriminator):
     real, fake = tf.constant(REAL), tf.constant(FAKE)
-    np.testing.assert_allclose(student_adversarial_loss(fake, kind), student, rtol=2e-6)
+    np.testing.assert_allclose(
+        student_adversarial_loss(fake, kind, real), student, rtol=2e-6
+    )
     np.testing.assert_allclose(
         discriminator_loss(real, fake, kind), discriminator, rtol=2e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # Targets 0.9: (0.01 + 0.16 + 1.21) / 3 for the real ones, 1.25 / 3 as above.
+        ("least_squares", 2.63 / 3),
+        # Each softplus(-x) gains 0.1 x: 0.1, 0.05 and 0.2 for the real ones.
+        ("log", 0.304756 + 0.660162 + 0.35 / 3),
+        # 0.1 times the differences 1, 0 and 3.
+        ("relativistic", (1.054996 + 0.4) / 3),
+    ],
+)
+def test_label_smoothing_by_hand(kind, expected):
+    found = discriminator_loss(tf.constant(REAL), tf.constant(FAKE), kind, 0.1)
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
+def test_a_relativistic_student_needs_the_real_scores():
+    with pytest.raises(ValueError, match="real_scores"):
+        student_adversarial_loss(tf.constant(FAKE), "relativistic")
 
 
 def test_student_gradient_is_that_of_the_update_rule():
@@ -53,7 +79,7 @@ def test_student_gradient_is_that_of_the_update_rule():
 def test_gradients_are_those_of_central_differences(kind, shape, assert_gradients):
     random = np.random.default_rng(3)
     real, fake = random.normal(size=shape), random.normal(size=shape)
-    assert_gradients(lambda d: student_adversarial_loss(d, kind), fake)
+    assert_gradients(lambda d: student_adversarial_loss(d, kind, real), fake)
     assert_gradients(lambda r, f: discriminator_loss(r, f, kind), real, fake)
 
 
@@ -80,6 +106,8 @@ def test_log_loss_is_finite_and_informative_at_extreme_logits():
         ("log", [0.1], [0.4], 0.5),
         # 1 of 4 real ones, and the one fake: halves count the same, (1/4 + 1) / 2.
         ("log", [1.0, -1.0, -1.0, -1.0], [-1.0], 0.625),
+        # Compared pair by pair; a tie is no judgement.
+        ("relativistic", [-1.0, 2.0, 3.0, 0.0], [-2.0, 1.0, 4.0, 0.0], 0.5),
     ],
 )
 def test_accuracy_by_hand(kind, real, fake, accuracy):

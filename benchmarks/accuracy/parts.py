@@ -1,0 +1,120 @@
+"""What a run of the study is made of: networks, taps and discriminators."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import larq
+from contenders import ADDITIONS, STAGE_ADDITIONS, Contender
+
+import keras_rbcn as rbcn
+from keras_rbcn._backend import keras
+from keras_rbcn.applications.networks import Architecture, Top, build_network
+
+CLASSES = 10
+
+
+class Size(NamedTuple):
+    """A network and its budget."""
+
+    stages: tuple[int, int, int]
+    blocks: int
+    images: int
+    batch: int
+    teacher_epochs: int
+    epochs: int
+
+
+SIZES = {
+    "small": Size((16, 32, 64), 2, 50_000, 128, 20, 10),
+    "large": Size((32, 64, 128), 2, 50_000, 128, 20, 20),
+    # To try the scripts, and in their test.
+    "tiny": Size((4, 4, 8), 1, 512, 64, 2, 2),
+}
+
+
+def network(size: Size, kind: str) -> Any:
+    """A network of the study: three stages behind a first convolution with strides."""
+    architecture = Architecture(
+        "study", 28, size.stages[0], size.stages, size.blocks, stem_strides=2
+    )
+    top = Top(True, None, CLASSES, None)
+    return build_network(architecture, kind, top, (28, 28, 1), None, None)
+
+
+def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
+    """A contender's student, as it starts."""
+    student = network(size, chosen.network)
+    if chosen.scale != "channel":
+        student = _cloned(student, rbcn.layers.RectifiedConv2D, scale=chosen.scale)
+    if chosen.from_teacher:
+        rbcn.copy_weights(teacher, student)
+    return student
+
+
+def with_real_kernels(student: Any) -> Any:
+    """The same network and weights, with binary inputs and full-precision kernels."""
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if not isinstance(layer, rbcn.layers.RectifiedConv2D):
+            return type(layer).from_config(config)
+        config.pop("scale")
+        config["kernel_quantizer"] = None
+        return larq.layers.QuantConv2D.from_config(config)
+
+    made = keras.models.clone_model(student, clone_function=clone)
+    rbcn.copy_weights(student, made)
+    return made
+
+
+def _cloned(model: Any, kind: Any, **changes: Any) -> Any:
+    """A network like another, with other arguments of the layers of one kind."""
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, kind):
+            config.update(changes)
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(model, clone_function=clone)
+
+
+def model_of(chosen: Contender, size: Size, teacher: Any, student: Any) -> Any:
+    """The model that trains a student."""
+    taps = taps_of(chosen, size)
+    if not taps and not chosen.settings.get("distillation"):
+        return rbcn.RBCNModel(student)  # Spares the teacher's inference.
+    build = functools.partial(discriminator, **chosen.discriminator)
+    return rbcn.RBCNModel(student, teacher, taps, build)
+
+
+def taps_of(chosen: Contender, size: Size) -> Any:
+    """The argument `taps` of `RBCNModel`."""
+    if chosen.taps not in (ADDITIONS, STAGE_ADDITIONS):
+        return chosen.taps
+    last = chosen.taps == STAGE_ADDITIONS
+    names = [
+        f"stage{stage}_block{block}_add"
+        for stage in range(1, len(size.stages) + 1)
+        for block in range(size.blocks if last else 1, size.blocks + 1)
+    ]
+    return [(f"{name}2", name) for name in names]
+
+
+def discriminator(
+    shape: Any, spectral_normalization: bool = False, **kwargs: Any
+) -> Any:
+    """The default discriminator with some arguments, or one with normalised kernels."""
+    built = rbcn.discriminators.build_discriminator(shape, **kwargs)
+    if not spectral_normalization:
+        return built
+
+    def normalized(layer: Any) -> Any:
+        copy = type(layer).from_config(layer.get_config())
+        if isinstance(layer, keras.layers.Dense):
+            return keras.layers.SpectralNormalization(copy)
+        return copy
+
+    return keras.models.clone_model(built, clone_function=normalized)
