@@ -32,17 +32,27 @@ class Judge:
     """
 
     def __init__(self, discriminator: Any, shows_hidden: bool) -> None:
-        self._shows_hidden = shows_hidden
-        self._ask = discriminator
-        if shows_hidden:
-            names = _hidden_layers(discriminator)
-            self._ask = with_features(discriminator, names)
         self.discriminator = discriminator
+        # What a feature map passes first, if the rest can do with its output alone.
+        self.pooling: Any = None
+        self._shows_hidden = shows_hidden
+        hidden = _hidden_layers(discriminator) if shows_hidden else []
+        chain = _chain(discriminator)
+        if chain and isinstance(chain[0], _POOLINGS):
+            self.pooling, *rest = chain
+            self._ask = _Chain(rest, hidden, discriminator.name)
+        elif shows_hidden:
+            self._ask = with_features(discriminator, hidden)
+        else:
+            self._ask = discriminator
 
-    def __call__(self, features: Any) -> tuple[Any, list[Any]]:
+    def __call__(self, features: Any, pooled: bool = False) -> tuple[Any, list[Any]]:
         """The scores, and the outputs of the hidden layers."""
+        if self.pooling is not None and not pooled:
+            features = self.pooling(features)
         found = self._ask(features, training=True)
-        return found if self._shows_hidden else (found, [])
+        alone = self._ask is self.discriminator
+        return (found, []) if alone else found
 
 
 class Judged(NamedTuple):
@@ -68,6 +78,7 @@ def judged(
     judges: Sequence[Judge],
     real: Sequence[Any],
     fake: Sequence[Any],
+    pooled: bool = False,
 ) -> Judged:
     """Asks each discriminator about the teacher's feature map and the student's.
 
@@ -80,6 +91,7 @@ def judged(
         judges: The discriminator of each tap.
         real: The teacher's feature map at each tap.
         fake: The student's.
+        pooled: Whether the student's are pooled already where a judge begins so.
     """
     kind, smoothing = settings.adversarial_loss, settings.label_smoothing
     scores, distances, penalties = [], [], []
@@ -89,7 +101,7 @@ def judged(
             penalties.append(settings.gradient_penalty * penalty)
         else:
             score, hidden = judge(theirs)
-        fake_score, fake_hidden = judge(ours)
+        fake_score, fake_hidden = judge(ours, pooled)
         scores.append((score, fake_score))
         if hidden:
             distances.append(feature_matching_loss(hidden, fake_hidden))
@@ -146,6 +158,55 @@ def _stacked(scores: Sequence[tuple[Any, Any]]) -> list[tuple[list[int], Any, An
         (numbers, *(tf.stack([scores[n][side] for n in numbers]) for side in (0, 1)))
         for numbers in taps.values()
     ]
+
+
+_POOLINGS = (
+    keras.layers.AveragePooling2D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.MaxPooling2D,
+)
+
+
+class _Chain(keras.layers.Layer):
+    """Layers one behind another, some of whose outputs are returned as well.
+
+    A part of a Keras model cannot be a model of its own without more nodes in the
+    layers, which the user would find there.
+    """
+
+    def __init__(self, layers: list[Any], hidden: list[str], name: str) -> None:
+        super().__init__(name=name, autocast=False)
+        self._run = layers
+        self._hidden = hidden
+
+    def call(self, inputs: Any) -> tuple[Any, list[Any]]:
+        # What is in training mode here is so in each layer.
+        hidden = []
+        for layer in self._run:
+            inputs = layer(inputs)
+            if layer.name in self._hidden:
+                hidden.append(inputs)
+        return inputs, hidden
+
+
+def _chain(model: Any) -> list[Any]:
+    """The layers of a model, if each is called once, on the output of the last one."""
+    if not isinstance(model, keras.Sequential) and not getattr(
+        model, "_is_graph_network", False
+    ):
+        return []
+    previous, chain = model.inputs, []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        nodes = layer.inbound_nodes
+        inputs = tf.nest.flatten(nodes[0].keras_inputs) if len(nodes) == 1 else []
+        if len(previous) != 1 or len(inputs) != 1 or inputs[0] is not previous[0]:
+            return []
+        previous = tf.nest.flatten(nodes[0].outputs)
+        chain.append(layer)
+    return chain if previous == model.outputs else []
 
 
 _ACTIVATIONS = (

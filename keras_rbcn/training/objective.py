@@ -24,12 +24,16 @@ LOGGED = (
 
 
 class Batch(NamedTuple):
-    """What student and teacher made of one batch; feature maps in order of the taps."""
+    """What student and teacher made of one batch; feature maps in order of the taps.
+
+    If `pooled`, the student's are pooled already, as the discriminators begin.
+    """
 
     outputs: Any
     fake: Sequence[Any]
     teacher_outputs: Any
     real: Sequence[Any]
+    pooled: bool
 
 
 class Objective(NamedTuple):
@@ -81,7 +85,7 @@ def method_objective(
         value = add_losses([layer.kernel_loss(gradient) for layer in layers])
         add("kernel_loss", "kernel_weight", value)
     if judges and settings.uses_discriminators:
-        found = judged(settings, judges, batch.real, batch.fake)
+        found = judged(settings, judges, batch.real, batch.fake, batch.pooled)
         if settings.uses("adversarial_weight"):
             add("adversarial_loss", "adversarial_weight", found.student)
         if settings.uses("feature_matching_weight"):

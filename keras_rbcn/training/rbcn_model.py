@@ -22,6 +22,7 @@ from keras_rbcn.training.checks import (
     with_loss_scaling,
 )
 from keras_rbcn.training.finite import LossGuard
+from keras_rbcn.training.gated_taps import with_pooled_features
 from keras_rbcn.training.judging import Judge
 from keras_rbcn.training.objective import LOGGED
 from keras_rbcn.training.replicas import (
@@ -74,6 +75,7 @@ class _Hidden:
         self.activations: list[Any] = []
         self.judges: list[Judge] = []
         self.student_with_features: Any = None
+        self.student_with_pooled_features: Any = None
         self.teacher_with_features: Any = None
 
 
@@ -313,6 +315,7 @@ class RBCNModel(keras.Model):
         # Only now: a call that was refused leaves the model as it was.
         self.settings = settings
         self._hidden.judges = judges
+        self._hidden.student_with_pooled_features = self._with_pooled_features()
         self._distillation_from_logits = from_logits
         for name, value in optimizers.items():
             setattr(self, name, value)
@@ -449,6 +452,30 @@ class RBCNModel(keras.Model):
             bool(self.taps) and self.settings.uses("attention_weight")
         )
 
+    @property
+    def _pools_in_student(self) -> bool:
+        # Attention is matched on the maps themselves.
+        return self._uses_discriminators and not self.settings.uses("attention_weight")
+
+    def _with_pooled_features(self) -> Any:
+        """The student with feature maps as the discriminators go on with them."""
+
+        def pooled(activation: Any, pooling: Any) -> Any:
+            if activation is None or pooling is None:
+                return pooling or activation
+            return lambda features: pooling(activation(features))
+
+        if not self._pools_in_student:
+            return None
+        functions = [
+            pooled(activation, judge.pooling)
+            for activation, judge in zip(
+                self._hidden.activations, self._hidden.judges, strict=True
+            )
+        ]
+        names = [tap.student for tap in self.taps]
+        return with_pooled_features(self.student, names, functions)
+
     def _run_teacher(self, x: Any) -> tuple[Any, list[Any]]:
         if self._uses_features:
             return self._hidden.teacher_with_features(x, training=False)
@@ -457,6 +484,8 @@ class RBCNModel(keras.Model):
         return None, []
 
     def _run_student(self, x: Any) -> tuple[Any, list[Any]]:
+        if self._pools_in_student:
+            return self._hidden.student_with_pooled_features(x, training=True)
         if self._uses_features:
             outputs, features = self._hidden.student_with_features(x, training=True)
             pairs = zip(features, self._hidden.activations, strict=True)

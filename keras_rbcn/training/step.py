@@ -72,7 +72,9 @@ class TrainingStep:
                     model.settings,
                     model.optimizer.iterations,
                     rectified_layers(model.student),
-                    Batch(outputs, fake, teacher_outputs, real),
+                    Batch(
+                        outputs, fake, teacher_outputs, real, model._pools_in_student
+                    ),
                     model._hidden.judges,
                     model._distillation_from_logits,
                 )

@@ -8,7 +8,7 @@ from keras_rbcn.losses import feature_matching_loss
 
 
 def test_value_by_hand():
-    # Layers count the same, however many features each has: (0.5 + (1 + 2 + 3) / 3) / 2.
+    # Layers count the same, whatever their size: (0.5 + (1 + 2 + 3) / 3) / 2.
     teacher = [tf.constant([[1.0], [2.0]]), tf.constant([[1.0, 2.0, 3.0]])]
     student = [tf.constant([[1.0], [1.0]]), tf.constant([[0.0, 4.0, 0.0]])]
     np.testing.assert_allclose(feature_matching_loss(teacher, student), 1.25)

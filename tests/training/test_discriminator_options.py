@@ -221,5 +221,5 @@ def test_settings_out_of_range_are_refused(settings, message, teacher):
 
 def test_feature_matching_needs_taps():
     model = rbcn.RBCNModel(student())
-    with pytest.raises(ValueError, match="feature_matching_weight=1.0 needs feature"):
+    with pytest.raises(ValueError, match=r"feature_matching_weight=1\.0 needs feature"):
         model.compile(sgd(), crossentropy(), feature_matching_weight=1.0)
