@@ -96,76 +96,88 @@ CONTENDERS: dict[str, Contender] = {
     ),
 }
 
-# What the validation data decide: each differs from R, R+G or R+G with distillation in
-# one thing.
-QUESTIONS: dict[str, Contender] = {
-    "R, kernel weight 1e-3": _R.with_settings(kernel_weight=1e-3),
-    "R, kernel weight 1e-5": _R.with_settings(kernel_weight=1e-5),
-    "R, kernel weight 0": _R.with_settings(kernel_weight=0.0),
-    "R, full gradient": _R.with_settings(kernel_loss_gradient="full"),
-    "R, scale per layer": _replaced(_R, scale="layer"),
-    "R, scale optimizer": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
-    "R, fresh start": _replaced(_R, from_teacher=False),
-    "R, two stages": _replaced(_R, two_stages=True),
-    "R+G, stages": _replaced(_RG, taps="stage"),
-    "R+G, additions": _replaced(_RG, taps=ADDITIONS),
-    "R+G, stages' additions": _replaced(_RG, taps=STAGE_ADDITIONS),
-    "R+G, weight 1": _RG.with_settings(adversarial_weight=1.0),
-    "R+G, weight 0.1": _RG.with_settings(adversarial_weight=0.1),
-    "R+G, weight 0.1, warmed up": _RG.with_settings(
-        adversarial_weight=Warmup(0.1, epochs=2)
-    ),
-    "R+G, weight 0.1, log": _RG.with_settings(
-        adversarial_weight=0.1, adversarial_loss="log"
-    ),
-    "R+G, weight 0.1, relativistic": _RG.with_settings(
-        adversarial_weight=0.1, adversarial_loss="relativistic"
-    ),
-    "R+G, weight 0.1, no limit": _RG.with_settings(
-        adversarial_weight=0.1, discriminator_accuracy_limit=1.0
-    ),
-    "R+G, weight 0.1, label smoothing": _RG.with_settings(
-        adversarial_weight=0.1, label_smoothing=0.1
-    ),
-    "R+G, weight 0.1, gradient penalty": _RG.with_settings(
-        adversarial_weight=0.1, gradient_penalty=1.0
-    ),
-    "R+G, weight 0.1, spectral normalization": _replaced(
-        _RG, discriminator={"spectral_normalization": True}
-    ).with_settings(adversarial_weight=0.1),
-    "R+G, weight 0.1, pooled to 1x1": _replaced(
-        _RG, discriminator={"grid": 1}
-    ).with_settings(adversarial_weight=0.1),
-    "R+G, weight 0.1, 16 units": _replaced(
-        _RG, discriminator={"units": 16}
-    ).with_settings(adversarial_weight=0.1),
-    "R+G, weight 0.1, faster discriminators": _replaced(
-        _RG, optimizers={"discriminator_optimizer": 0.3}
-    ).with_settings(adversarial_weight=0.1),
-    "R+G, feature matching 0.1": _RG.with_settings(feature_matching_weight=0.1),
-    "R+G, feature matching 1": _RG.with_settings(feature_matching_weight=1.0),
-    "R+G, feature matching 10": _RG.with_settings(feature_matching_weight=10.0),
-    "R+G, feature matching 1, additions": _replaced(_RG, taps=ADDITIONS).with_settings(
-        feature_matching_weight=1.0
-    ),
-    "R+G, feature matching 1, untrained discriminators": _replaced(
-        _RG, optimizers={"discriminator_optimizer": 0.0}
-    ).with_settings(feature_matching_weight=1.0, adversarial_weight=0.0),
-    "R, distillation": _R.with_settings(**_DISTILLED),
-    "R, distillation 0.3": _R.with_settings(distillation=0.3, temperature=4.0),
-    "R, distillation 3": _R.with_settings(distillation=3.0, temperature=4.0),
-    "R, distillation, two stages": _replaced(_R, two_stages=True).with_settings(
-        **_DISTILLED
-    ),
-    "R+G, distillation, feature matching 1": _RG.with_settings(
-        **_DISTILLED, feature_matching_weight=1.0
-    ),
+_RD = _R.with_settings(**_DISTILLED)
+_RG01 = _RG.with_settings(adversarial_weight=0.1)
+
+# What the validation data decide: changes to a contender, one at a time.
+_CHANGES: dict[str, dict[str, Contender]] = {
+    "R": {
+        "kernel weight 1e-3": _R.with_settings(kernel_weight=1e-3),
+        "kernel weight 1e-5": _R.with_settings(kernel_weight=1e-5),
+        "kernel weight 0": _R.with_settings(kernel_weight=0.0),
+        "full gradient": _R.with_settings(kernel_loss_gradient="full"),
+        "scale per layer": _replaced(_R, scale="layer"),
+        "scale optimizer": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
+        "fresh start": _replaced(_R, from_teacher=False),
+        "two stages": _replaced(_R, two_stages=True),
+        "distillation": _RD,
+    },
+    "R, distillation": {
+        "weight 0.3": _RD.with_settings(distillation=0.3),
+        "weight 3": _RD.with_settings(distillation=3.0),
+        "temperature 2": _RD.with_settings(temperature=2.0),
+        "temperature 8": _RD.with_settings(temperature=8.0),
+        "two stages": _replaced(_RD, two_stages=True),
+        "attention": _replaced(_RD, taps=STAGE_ADDITIONS).with_settings(
+            attention_weight=1.0
+        ),
+    },
+    "R+G": {
+        "weight 0.1": _RG01,
+        "weight 1": _RG.with_settings(adversarial_weight=1.0),
+        "taps at stages": _replaced(_RG, taps="stage"),
+        "taps at additions": _replaced(_RG, taps=ADDITIONS),
+        "taps at stages' additions": _replaced(_RG, taps=STAGE_ADDITIONS),
+        "feature matching 0.1": _RG.with_settings(feature_matching_weight=0.1),
+        "feature matching 1": _RG.with_settings(feature_matching_weight=1.0),
+        "feature matching 10": _RG.with_settings(feature_matching_weight=10.0),
+    },
+    "R+G, weight 0.1": {
+        "warmed up": _RG.with_settings(adversarial_weight=Warmup(0.1, epochs=2)),
+        "log": _RG01.with_settings(adversarial_loss="log"),
+        "relativistic": _RG01.with_settings(adversarial_loss="relativistic"),
+        "no limit": _RG01.with_settings(discriminator_accuracy_limit=1.0),
+        "label smoothing": _RG01.with_settings(label_smoothing=0.1),
+        "gradient penalty": _RG01.with_settings(gradient_penalty=1.0),
+        "spectral normalization": _replaced(
+            _RG01, discriminator={"spectral_normalization": True}
+        ),
+        "pooled to 1x1": _replaced(_RG01, discriminator={"grid": 1}),
+        "16 units": _replaced(_RG01, discriminator={"units": 16}),
+        "faster discriminators": _replaced(
+            _RG01, optimizers={"discriminator_optimizer": 0.3}
+        ),
+    },
+    "R+G, feature matching 1": {
+        "taps at additions": _replaced(_RG, taps=ADDITIONS).with_settings(
+            feature_matching_weight=1.0
+        ),
+        "untrained discriminators": _replaced(
+            _RG, optimizers={"discriminator_optimizer": 0.0}
+        ).with_settings(feature_matching_weight=1.0, adversarial_weight=0.0),
+        "distillation": _RG.with_settings(**_DISTILLED, feature_matching_weight=1.0),
+    },
+}
+
+
+class Question(NamedTuple):
+    """A change to a contender."""
+
+    base: str
+    change: str
+    contender: Contender
+
+
+QUESTIONS: dict[str, Question] = {
+    f"{base}, {change}": Question(base, change, changed)
+    for base, changes in _CHANGES.items()
+    for change, changed in changes.items()
 }
 
 
 def contender(name: str) -> Contender:
     """A contender or a question by its name."""
-    return {**CONTENDERS, **QUESTIONS}[name]
+    return CONTENDERS[name] if name in CONTENDERS else QUESTIONS[name].contender
 
 
 def names() -> list[str]:

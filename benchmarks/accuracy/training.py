@@ -107,6 +107,7 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
         folder: Where checkpoints and trained networks are.
     """
     size, chosen = SIZES[run.size], contender(run.contender)
+    keras.backend.clear_session()  # Of the run before.
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
     teacher = None

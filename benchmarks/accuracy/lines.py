@@ -1,0 +1,53 @@
+"""The lines that the study leaves: one for each run that has ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from contenders import QUESTIONS, TEACHER
+
+Rows = list[dict[str, Any]]
+# The learning rates that each contender chooses from, by its validation accuracy.
+RATES = (1e-3, 3e-3, 1e-2)
+# Where it chooses: at the first seed of the small networks, where runs are short. The
+# teacher, which all others need, chooses at each size.
+CHOSEN_AT = "small"
+
+
+def read_lines(path: Path) -> Rows:
+    """All lines of a file; none if there is no file."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def of(rows: Rows, size: str, contender: str, **fields: Any) -> Rows:
+    """The lines of one contender at one size, with given values of other fields."""
+    wanted = {"size": size, "contender": contender, **fields}
+    return [
+        row for row in rows if all(row[name] == value for name, value in wanted.items())
+    ]
+
+
+def best_rate(rows: Rows, contender: str, size: str) -> float | None:
+    """The learning rate that a contender has chosen, if it has.
+
+    A change to a contender is asked about at that contender's rate.
+    """
+    while contender in QUESTIONS:
+        contender = QUESTIONS[contender].base
+    where = size if contender == TEACHER else CHOSEN_AT
+    # At another size there is only what was chosen here; so for a size to try scripts.
+    candidates = of(rows, where, contender, seed=0) or of(rows, size, contender, seed=0)
+    if not candidates:
+        return None
+    best = max(candidates, key=lambda row: row["validation_accuracy"])
+    return float(best["learning_rate"])
+
+
+def best_teacher(rows: Rows, size: str) -> str | None:
+    """The digest of the teacher that knew most of the validation images."""
+    teachers = of(rows, size, TEACHER)
+    best = max(teachers, key=lambda row: row["validation_accuracy"], default=None)
+    return best and str(best["digest"])
