@@ -7,17 +7,30 @@ Nothing in that document is typed by hand but the words; run it again after more
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
 from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import numpy as np
 from contenders import CONTENDERS, QUESTIONS, TEACHER
-from lines import Rows, best_rate
-from result_files import markdown_table
+from lines import Rows, best_rate, of, read_lines
+from parts import SIZES
+from plots import plot_accuracies, plot_discriminators
 
-PLAIN = "Bi-Real Net"
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from result_files import described, markdown_table  # noqa: E402
+
+PLAIN, ADVERSARIAL = "Bi-Real Net", "R+G"
 RESULTS = HERE.parent / "results" / "accuracy"
 DOCUMENT = HERE.parents[1] / "docs" / "evidence.md"
+# What the full method may be, the best of them by validation accuracy.
+FULL = ("R+G", "R+G+B", "R+G, distillation")
 # arXiv 1908.07748, tables of CIFAR-100 (stages 64-64-128-256) and of ImageNet.
 PUBLISHED = (
     ("CIFAR-100, ResNet-18", "Bi-Real Net", "63.81"),
@@ -55,19 +68,21 @@ def finals(rows: Rows, size: str) -> dict[str, Rows]:
     """The lines of each contender of a size at its best rate, seed by seed."""
     found = {}
     for name in CONTENDERS:
-        own = [r for r in rows if (r["size"], r["contender"]) == (size, name)]
-        if not own:
-            continue
         rate = best_rate(rows, name, size)
-        at_rate = [row for row in own if row["learning_rate"] == rate]
-        found[name] = sorted(at_rate, key=lambda row: row["seed"])
+        own = of(rows, size, name, learning_rate=rate)
+        if own:
+            found[name] = sorted(own, key=lambda row: row["seed"])
     return found
+
+
+def share_closed(score: float, plain: float, teacher: float) -> float:
+    """How much of the plain student's distance to the teacher is made up for."""
+    return (score - plain) / (teacher - plain)
 
 
 def conclusion_table(found: dict[str, Rows], figure: str) -> str:
     """Accuracies, and the share of the teacher's lead that is made up for."""
     scores = {name: Score(rows, figure) for name, rows in found.items()}
-    lead = scores[TEACHER].mean - scores[PLAIN].mean
     lines = [
         (
             "contender",
@@ -76,14 +91,16 @@ def conclusion_table(found: dict[str, Rows], figure: str) -> str:
             "accuracy, %",
             "of the gap closed",
             "agrees with the teacher, %",
-            "s per epoch, to the plain one",
+            "time per epoch",
         ),
         ("---", *["---:"] * 6),
     ]
     agreement = figure.replace("accuracy", "agreement")
     pace = np.median([row["seconds_per_epoch"] for row in found[PLAIN]])
     for name, rows in found.items():
-        share = (scores[name].mean - scores[PLAIN].mean) / lead
+        share = share_closed(
+            scores[name].mean, scores[PLAIN].mean, scores[TEACHER].mean
+        )
         agrees = Score(rows, agreement) if agreement in rows[0] else ""
         seconds = np.median([row["seconds_per_epoch"] for row in rows])
         lines.append(
@@ -103,26 +120,163 @@ def conclusion_table(found: dict[str, Rows], figure: str) -> str:
 def question_table(rows: Rows, size: str) -> str:
     """What each change does to the contender that it changes, at the same rate."""
     lines = [
-        ("change", "to", "learning rate", "accuracy, %", "difference, points"),
+        ("contender", "change", "learning rate", "accuracy, %", "difference, points"),
         ("---", "---", "---:", "---:", "---:"),
     ]
     for name, question in QUESTIONS.items():
-        own = [r for r in rows if (r["size"], r["contender"]) == (size, name)]
-        for row in own:
-            same = [
-                r["validation_accuracy"]
-                for r in rows
-                if (r["size"], r["contender"], r["learning_rate"], r["seed"])
-                == (size, question.base, row["learning_rate"], row["seed"])
+        for row in of(rows, size, name):
+            same = {key: row[key] for key in ("learning_rate", "seed")}
+            accuracy = 100 * row["validation_accuracy"]
+            differences = [
+                f"{accuracy - 100 * base['validation_accuracy']:+.2f}"
+                for base in of(rows, size, question.base, **same)
             ]
-            accuracy = row["validation_accuracy"]
             lines.append(
                 (
-                    question.change,
                     question.base,
+                    question.change,
                     f"{row['learning_rate']:g}",
-                    f"{100 * accuracy:.2f}",
-                    f"{100 * (accuracy - same[0]):+.2f}" if same else "",
+                    f"{accuracy:.2f}",
+                    *(differences or [""]),
                 )
             )
     return markdown_table(lines)
+
+
+def rate_table(rows: Rows, size: str) -> str:
+    """Validation accuracy of each contender by learning rate, at the first seed."""
+    rates = sorted({row["learning_rate"] for row in rows if row["size"] == size})
+    lines = [("contender", *(f"{rate:g}" for rate in rates))]
+    lines.append(("---", *["---:"] * len(rates)))
+    for name in CONTENDERS:
+        own = of(rows, size, name, seed=0)
+        by_rate = {r["learning_rate"]: r["validation_accuracy"] for r in own}
+        if own:
+            cells = [f"{100 * by_rate[r]:.2f}" if r in by_rate else "" for r in rates]
+            lines.append((name, *cells))
+    return markdown_table(lines)
+
+
+def verdict(found: dict[str, Rows], figure: str) -> list[str]:
+    """What follows from the figures, in words: the aims of the study, met or not."""
+    scores = {name: Score(rows, figure) for name, rows in found.items()}
+    plain, teacher = scores[PLAIN], scores[TEACHER]
+    sentences = []
+    if ADVERSARIAL in scores:
+        ours = scores[ADVERSARIAL]
+        lead = 100 * (ours.mean - plain.mean)
+        spread = 100 * max(ours.spread or 0, plain.spread or 0)
+        verb = "beats" if lead > spread else "does not beat"
+        sentences.append(
+            f"{ADVERSARIAL} {verb} {PLAIN} by more than the seeds' spread: "
+            f"{lead:+.2f} points, spread {spread:.2f}."
+        )
+    full = [name for name in FULL if name in scores]
+    if full:
+        best = max(
+            full, key=lambda name: Score(found[name], "validation_accuracy").mean
+        )
+        share = share_closed(scores[best].mean, plain.mean, teacher.mean)
+        met = "met" if share >= 0.5 else "missed"
+        sentences.append(
+            f"The full method, at its best as {best}, closes {100 * share:.0f}% of the "
+            f"gap between {PLAIN} and the teacher: the aim of half is {met}."
+        )
+    return sentences
+
+
+def size_section(rows: Rows, size: str, folder: Path) -> str:
+    """All that one size has to say."""
+    found = finals(rows, size)
+    if PLAIN not in found or TEACHER not in found:
+        return ""
+    budget = SIZES[size]
+    tested = all("test_accuracy" in row for own in found.values() for row in own)
+    figure = "test_accuracy" if tested else "validation_accuracy"
+    folder.mkdir(parents=True, exist_ok=True)
+    accuracies, judges = f"accuracy-{size}.png", f"discriminators-{size}.png"
+    plot_accuracies(found, figure, TEACHER, folder / accuracies)
+    parts = [
+        f"## The {size} networks: {'-'.join(map(str, budget.stages))}\n",
+        f"{budget.epochs} epochs of {budget.images:,} images in batches of "
+        f"{budget.batch}; the teacher {budget.teacher_epochs}. Accuracy on the "
+        f"{'test' if tested else 'validation'} images; ± is the standard deviation "
+        "over seeds. Times are to that of the plain student, on machines that were "
+        "busy with other work.\n",
+        conclusion_table(found, figure),
+        f"![Accuracy of each contender]({folder.name}/{accuracies})\n",
+        "\n".join(f"- {sentence}" for sentence in verdict(found, figure)) + "\n",
+    ]
+    if plot_discriminators(found, folder / judges):
+        parts.append(f"![Discriminators' accuracy]({folder.name}/{judges})\n")
+    return "\n".join(parts)
+
+
+def document(rows: Rows, folder: Path) -> str:
+    """The whole of docs/evidence.md."""
+    sections = [size_section(rows, size, folder) for size in ("large", "small")]
+    published = [
+        ("published", "network", "top-1, %"),
+        ("---", "---", "---:"),
+        *PUBLISHED,
+    ]
+    machines = sorted({described(row["machine"]) for row in rows})
+    return "\n".join(
+        [
+            INTRODUCTION,
+            *(section for section in sections if section),
+            "## Questions\n",
+            QUESTIONS_TEXT,
+            question_table(rows, "small"),
+            "## Learning rates\n",
+            RATES_TEXT,
+            rate_table(rows, "small"),
+            "## Published figures\n",
+            "Of arXiv 1908.07748, on other data and with longer training; not ours.\n",
+            markdown_table(published),
+            "## Machines\n",
+            *(f"- {machine}" for machine in machines),
+            "",
+        ]
+    )
+
+
+INTRODUCTION = """\
+# Does rectification with discriminators pay?
+
+Written by benchmarks/accuracy/report.py from the lines of
+benchmarks/results/accuracy; `make evidence` runs the whole study.
+
+Fashion-MNIST: 50,000 images to train on, 10,000 of the training set to choose by, and
+the test set, which was read once for each network of the conclusion. Residual networks
+of three stages behind a first convolution with strides; every 1-bit student has the
+same kernels and, but for ReActNet, the same file. All contenders see the same batches,
+mirrored and shifted at random, with Adam and cosine decay, at the best of the same
+three learning rates. R is rectification (learnable scales and the kernel loss), G the
+feature discriminators, B the separate step for the other parameters (strategy B).
+"""
+QUESTIONS_TEXT = """\
+Each changes one thing of a contender: small networks, seed 0, validation accuracy, at
+the learning rate of that contender. One seed decides nothing that is smaller than the
+spread between seeds above.
+"""
+RATES_TEXT = """\
+Validation accuracy of the small networks at seed 0. The best rate of each row is used
+everywhere.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--document", type=Path, default=DOCUMENT)
+    arguments = parser.parse_args()
+    rows = read_lines(arguments.results / "runs.jsonl")
+    tested = {r["digest"]: r for r in read_lines(arguments.results / "tested.jsonl")}
+    rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
+    folder = arguments.document.with_suffix("")
+    arguments.document.write_text(document(rows, folder), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
