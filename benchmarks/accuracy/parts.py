@@ -16,8 +16,11 @@ CLASSES = 10
 
 
 class Size(NamedTuple):
-    """A network and its budget."""
+    """A network, its data and its budget."""
 
+    data: str
+    pixels: int
+    stem_strides: int
     stages: tuple[int, int, int]
     blocks: int
     images: int
@@ -26,21 +29,30 @@ class Size(NamedTuple):
     epochs: int
 
 
+_FASHION = Size("fashion_mnist", 28, 2, (16, 32, 64), 2, 50_000, 128, 20, 10)
 SIZES = {
-    "small": Size((16, 32, 64), 2, 50_000, 128, 20, 10),
-    "large": Size((32, 64, 128), 2, 50_000, 128, 20, 20),
+    "small": _FASHION,
+    "large": _FASHION._replace(stages=(32, 64, 128), epochs=20),
+    # The short version, for a first look: the same networks with half the depth.
+    "digits": Size("digits", 8, 1, (16, 32, 64), 1, 1_100, 32, 30, 30),
     # To try the scripts, and in their test.
-    "tiny": Size((4, 4, 8), 1, 512, 64, 2, 2),
+    "tiny": Size("digits", 8, 1, (4, 4, 8), 1, 256, 64, 2, 2),
 }
 
 
 def network(size: Size, kind: str) -> Any:
     """A network of the study: three stages behind a first convolution with strides."""
     architecture = Architecture(
-        "study", 28, size.stages[0], size.stages, size.blocks, stem_strides=2
+        "study",
+        size.pixels,
+        size.stages[0],
+        size.stages,
+        size.blocks,
+        stem_strides=size.stem_strides,
     )
     top = Top(True, None, CLASSES, None)
-    return build_network(architecture, kind, top, (28, 28, 1), None, None)
+    shape = (size.pixels, size.pixels, 1)
+    return build_network(architecture, kind, top, shape, None, None)
 
 
 def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:

@@ -38,6 +38,8 @@ from lines import RATES, Rows, best_rate, best_teacher, read_lines  # noqa: E402
 from parts import SIZES  # noqa: E402
 from training import Run, trained  # noqa: E402
 
+from keras_rbcn._backend import tf  # noqa: E402
+
 RESULTS = HERE.parent / "results" / "accuracy" / "runs.jsonl"
 
 
@@ -99,6 +101,7 @@ def main() -> None:
         "--work", type=Path, default=HERE / "work", help="checkpoints and teachers"
     )
     arguments = parser.parse_args()
+    tf.config.experimental.enable_op_determinism()
     arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     for run in planned(arguments, read_lines(arguments.results)):

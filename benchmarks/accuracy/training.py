@@ -20,7 +20,7 @@ import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
 
 # Of the training images; the rest decides between settings. Which ones never changes.
-VALIDATION = 10_000
+VALIDATION = {"fashion_mnist": 10_000, "digits": 200}
 SPLIT_SEED = 0
 SHIFT = 2  # Pixels that an image is moved by at the most, either way.
 
@@ -65,11 +65,11 @@ class Images(NamedTuple):
 
 
 @functools.cache
-def images(count: int) -> Images:
-    """Fashion-MNIST, with as many training images as are asked for."""
-    (x, y), test = rbcn.datasets.fashion_mnist()
+def images(data: str, count: int) -> Images:
+    """Images by the name of their loader, with so many of them to train on."""
+    (x, y), test = getattr(rbcn.datasets, data)()
     x, left_x, y, left_y = train_test_split(
-        x, y, test_size=VALIDATION, stratify=y, random_state=SPLIT_SEED
+        x, y, test_size=VALIDATION[data], stratify=y, random_state=SPLIT_SEED
     )
     return Images((x[:count], y[:count]), (left_x, left_y), test)
 
@@ -109,7 +109,6 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
     size, chosen = SIZES[run.size], contender(run.contender)
     keras.backend.clear_session()  # Of the run before.
     keras.utils.set_random_seed(run.seed)
-    tf.config.experimental.enable_op_determinism()
     teacher = None
     fit = Fit(run, folder)
     if run.teacher is None:
@@ -128,7 +127,7 @@ def trained(run: Run, folder: Path) -> dict[str, Any]:
         "budget": run.budget(),
         "histories": histories,
         "seconds_per_epoch": float(np.median(fit.seconds)),
-        **judged(model, teacher, images(size.images).validation),
+        **judged(model, teacher, images(size.data, size.images).validation),
         "machine": machine(),
     }
 
@@ -161,7 +160,7 @@ class Fit:
     def __call__(self, model: Any, first: int, last: int) -> dict[str, list[float]]:
         """Trains for the epochs from the first on, and returns their history."""
         size, chosen = SIZES[self.run.size], contender(self.run.contender)
-        data = images(size.images)
+        data = images(size.data, size.images)
         train = batches(data.train, size, self.run.seed + 1000 * first)
         steps = len(train)
         compile_for(

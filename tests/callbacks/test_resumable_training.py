@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interruption import Interrupt, InterruptionError
 from resumable_program import (
     BATCH,
     EPOCHS,
@@ -61,22 +62,6 @@ def test_training_killed_ten_times_ends_as_the_unbroken_one(tmp_path):
 
 
 # --- in one process: a callback interrupts -------------------------------------------
-
-
-class InterruptionError(Exception):
-    pass
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Raises once so many steps have been trained in all."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.step = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model._train_counter) >= self.step:
-            raise InterruptionError
 
 
 def small_model(units=4, optimizer="adam", metrics=("accuracy",), **kwargs):

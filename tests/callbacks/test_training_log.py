@@ -9,6 +9,7 @@ from pathlib import Path
 import larq
 import numpy as np
 import pytest
+from interruption import Interrupt, InterruptionError
 from resumable_program import STEPS, arrays, dataset, network, rbcn_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -582,30 +583,6 @@ def test_damaged_line_is_named(name, damaged, tmp_path):
 
 
 # --- resuming -------------------------------------------------------------------------
-
-
-class InterruptionError(Exception):
-    pass
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Raises behind a step, counted from 1; or at the end of the epoch it ends."""
-
-    def __init__(self, step, at_epoch_end=False):
-        super().__init__()
-        self.step = step
-        self.at_epoch_end = at_epoch_end
-
-    def _raise_if_due(self, at_epoch_end):
-        due = int(self.model._train_counter) >= self.step
-        if due and at_epoch_end == self.at_epoch_end:
-            raise InterruptionError
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._raise_if_due(False)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._raise_if_due(True)
 
 
 def train(folder, interrupt=None, log_first=True, build=small_model):

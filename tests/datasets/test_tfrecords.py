@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruption import Interrupt, InterruptionError
 from PIL import Image
 from record_files import (
     CLASSES,
@@ -407,20 +408,6 @@ def test_random_crops_are_mirrored_every_other_time():
 
 
 # --- training ----------------------------------------------------------------
-
-
-class InterruptionError(Exception):
-    pass
-
-
-class Interrupt(keras.callbacks.Callback):
-    def __init__(self, step):
-        super().__init__()
-        self.step = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model._train_counter) >= self.step:
-            raise InterruptionError
 
 
 class Recorder(keras.Sequential):

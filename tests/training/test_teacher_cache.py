@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from interruption import Interrupt, InterruptionError
 from tiny import crossentropy, network, student
 
 import keras_rbcn as rbcn
@@ -234,14 +235,6 @@ def test_inputs_in_a_dictionary_and_several_outputs(tmp_path):
 
 
 def test_a_killed_training_goes_on(data, teacher, tmp_path):
-    class InterruptionError(Exception):
-        pass
-
-    class Interrupt(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if self.model._train_counter == 7:
-                raise InterruptionError
-
     def train(folder, *callbacks):
         model = model_of(teacher)
         resumable = rbcn.callbacks.ResumableTraining(tmp_path / folder, save_every=2)
@@ -254,7 +247,7 @@ def test_a_killed_training_goes_on(data, teacher, tmp_path):
 
     whole = train("whole")
     with pytest.raises(InterruptionError):
-        train("broken", Interrupt())
+        train("broken", Interrupt(7))
     assert_same(whole, train("broken"))
 
 

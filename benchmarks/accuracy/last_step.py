@@ -4,7 +4,7 @@ The last step of the study, when all has been chosen by the validation images. E
 network becomes a line of results/accuracy/tested.jsonl, and is never judged again. Its
 `.tflite` file is written and verified as well, for its size.
 
-    python benchmarks/accuracy/test_images.py --size large
+    python benchmarks/accuracy/last_step.py --size large
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ SEEDS = 3  # So many each contender must have.
 
 def tested(row: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What a network makes of the test images, and the size of its file."""
-    data = images(SIZES[row["size"]].images)
+    size = SIZES[row["size"]]
+    data = images(size.data, size.images)
     model, teacher = (
         digest and keras.models.load_model(saved(digest, folder))
         for digest in (row["digest"], row["teacher"])
@@ -54,8 +55,8 @@ def tested(row: dict[str, Any], folder: Path) -> dict[str, Any]:
             path.write_bytes(converter.convert())
         else:
             rbcn.export_tflite(model, path, verify_data=data.validation[0][:200])
-        size = path.stat().st_size
-    return {"digest": row["digest"], **found, "tflite_bytes": size}
+        length = path.stat().st_size
+    return {"digest": row["digest"], **found, "tflite_bytes": length}
 
 
 def to_test(rows: Rows, size: str) -> Rows:

@@ -1,0 +1,200 @@
+"""benchmarks/accuracy: its runs, and what it makes of the lines they leave."""
+
+import json
+import os
+import re
+from unittest import mock
+
+import pytest
+
+from keras_rbcn._backend import keras
+
+with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
+    import contenders
+    import last_step
+    import lines
+    import parts
+    import report
+    import study
+    import training
+
+MACHINE = {
+    "processor": "a processor",
+    "cores": 2,
+    "system": "Linux",
+    "python": "3",
+    "versions": {"numpy": "1"},
+}
+
+
+def line(contender, accuracy, seed=0, rate=3e-3, size="small", **fields):
+    """A line as `trained` writes it, shortened."""
+    return {
+        "size": size,
+        "contender": contender,
+        "learning_rate": rate,
+        "seed": seed,
+        "digest": f"{contender}-{seed}-{rate}-{size}",
+        "histories": [{"discriminator_accuracy": [0.6, 0.7]}],
+        "seconds_per_epoch": 10.0,
+        "validation_accuracy": accuracy,
+        "machine": MACHINE,
+        **fields,
+    }
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """The row of a teacher, and the folder where it is."""
+    folder = tmp_path_factory.mktemp("study")
+    run = training.Run("tiny", contenders.TEACHER, 3e-3, 0)
+    return training.trained(run, folder), folder
+
+
+@pytest.mark.parametrize("name", ["R+G", "R, distillation, two stages"])
+def test_a_run_leaves_a_row_and_its_network(name, taught):
+    teacher, folder = taught
+    run = training.Run("tiny", name, 3e-3, 1, teacher["digest"])
+    row = training.trained(run, folder)
+    assert (row["contender"], row["seed"], row["digest"]) == (name, 1, run.digest())
+    validation = [v for history in row["histories"] for v in history["val_accuracy"]]
+    assert len(validation) == row["budget"]["epochs"] == 2
+    assert validation[-1] == pytest.approx(row["validation_accuracy"])
+    assert 0 <= row["validation_agreement"] <= 1
+    network = keras.models.load_model(training.saved(row["digest"], folder))
+    again = training.judged(network, None, training.images("digits", 256).validation)
+    assert again["validation_accuracy"] == row["validation_accuracy"]
+    json.dumps(row)
+
+
+def test_every_contender_can_be_built_and_compiled(taught):
+    teacher, folder = taught
+    teacher = keras.models.load_model(training.saved(teacher["digest"], folder))
+    size = parts.SIZES["tiny"]
+    seen = set()
+    for name in contenders.names():
+        chosen = contenders.contender(name)
+        if name == contenders.TEACHER:
+            continue
+        student = parts.student_of(chosen, size, teacher)
+        model = parts.model_of(chosen, size, teacher, student)
+        training.compile_for(model, chosen, 1e-3, 10, 5)
+        assert model.settings.uses_discriminators or "G" not in name
+        run = training.Run("tiny", name, 1e-3, 0, "a teacher's")
+        seen.add(run.digest())
+    assert len(seen) == len(contenders.names()) - 1
+
+
+def test_a_change_changes_its_contender_and_nothing_else():
+    for question in contenders.QUESTIONS.values():
+        base = contenders.contender(question.base)
+        assert question.contender != base
+    for base, change, field in [
+        ("R", "scale per layer", "scale"),
+        ("R+G", "taps at stages", "taps"),
+        ("R+G, weight 0.1", "16 units", "discriminator"),
+    ]:
+        changed = vars(contenders.contender(f"{base}, {change}"))
+        same = vars(contenders.contender(base))
+        assert [name for name in same if changed[name] != same[name]] == [field]
+
+
+def test_runs_are_done_once_and_by_one_process(tmp_path):
+    lock = tmp_path / "run.lock"
+    with study.claimed(lock) as ours:
+        assert ours
+        with study.claimed(lock) as theirs:
+            assert not theirs
+    with study.claimed(lock) as ours:
+        assert ours
+    path = tmp_path / "runs.jsonl"
+    assert study.done(path) == set()
+    path.write_text(json.dumps(line("R", 0.8)) + "\n")
+    assert study.done(path) == {"R-0-0.003-small"}
+
+
+def test_rates_are_chosen_by_the_first_seed_of_the_small_networks():
+    rows = [
+        line("R", 0.80, rate=1e-3),
+        line("R", 0.82, rate=3e-3),
+        line("R", 0.99, rate=1e-3, seed=1),
+        line("R", 0.99, rate=1e-2, size="large"),
+        line(contenders.TEACHER, 0.9, rate=1e-3),
+        line(contenders.TEACHER, 0.8, rate=3e-3),
+        line(contenders.TEACHER, 0.95, rate=3e-3, size="large"),
+    ]
+    assert lines.best_rate(rows, "R", "large") == 3e-3
+    # A question is asked at the rate of the contender that it changes.
+    assert lines.best_rate(rows, "R, distillation, weight 3", "small") == 3e-3
+    assert lines.best_rate(rows, "R+G", "small") is None
+    assert lines.best_rate(rows, contenders.TEACHER, "small") == 1e-3
+    assert lines.best_rate(rows, contenders.TEACHER, "large") == 3e-3
+    teacher = f"{contenders.TEACHER}-0-0.001-small"
+    assert lines.best_teacher(rows, "small") == teacher
+    assert lines.best_teacher(rows, "digits") is None
+
+
+def conclusion(adversarial, size="small", **fields):
+    """Lines of a teacher, the plain student and one with discriminators."""
+    own = {"size": size, **fields}
+    return [
+        line(contenders.TEACHER, 0.90, validation_agreement=1.0, **own),
+        *(line("Bi-Real Net", 0.80 + d, seed=s, **own) for s, d in SEEDS),
+        *(line("R+G", adversarial + d, seed=s, **own) for s, d in SEEDS),
+    ]
+
+
+SEEDS = [(0, -0.01), (1, 0.0), (2, 0.01)]  # The standard deviation is 0.01.
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "beats", "aim"),
+    [
+        (0.86, "beats Bi-Real Net", "closes 60% of the gap.*the aim of half is met"),
+        (0.82, "beats Bi-Real Net", "closes 20% of the gap.*the aim of half is missed"),
+        (0.805, "does not beat Bi-Real Net", "closes 5% of the gap.*missed"),
+    ],
+)
+def test_the_report_says_what_the_lines_say(accuracy, beats, aim, tmp_path):
+    text = report.document(conclusion(accuracy), tmp_path)
+    assert beats in text
+    assert re.search(aim, text)
+    row = next(part for part in text.split("\n") if part.startswith("| R+G | 3"))
+    share = f"{100 * (accuracy - 0.8) / 0.1:.0f}%"
+    assert f"| {100 * accuracy:.2f} ± 1.00 | {share} |" in row
+    assert "Accuracy on the validation images" in text
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "accuracy-small.png",
+        "discriminators-small.png",
+    }
+
+
+def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
+    rows = [
+        *conclusion(0.85),
+        line("R+G", 0.70, rate=1e-2),
+        line("R+G, weight 1", 0.75, rate=1e-2),
+    ]
+    text = report.document(rows, tmp_path)
+    assert "| R+G | weight 1 | 0.01 | 75.00 | +5.00 |" in text
+
+
+def test_test_images_are_for_the_last_step(tmp_path):
+    rows = conclusion(0.85)
+    seen = [{**r, "test_accuracy": r["validation_accuracy"] - 0.3} for r in rows]
+    text = report.document(seen, tmp_path)
+    assert "Accuracy on the test images" in text
+    assert "| 55.00 ± 1.00 | 50% |" in text
+    assert len(last_step.to_test(rows, "small")) == 7
+    with pytest.raises(SystemExit, match=r"fewer than 3 seeds of \['R\+G'\]"):
+        last_step.to_test(rows[:-1], "small")
+
+
+def test_a_network_of_the_conclusion_becomes_a_file(taught):
+    teacher, folder = taught
+    run = training.Run("tiny", "R", 3e-3, 0, teacher["digest"])
+    row = training.trained(run, folder)
+    found = last_step.tested(row, folder)
+    assert found["digest"] == row["digest"]
+    assert 0 <= found["test_accuracy"] <= 1
+    assert found["tflite_bytes"] > 1000
