@@ -1,10 +1,11 @@
-"""Files that are never half-written."""
+"""Files that are never half-written, and folders that can be written to."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,3 +43,41 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming_the_cause(problem: str, path: Path) -> Iterator[None]:
+    """Says in an OSError of the block what could not be done, and to which path.
+
+    Args:
+        problem: The beginning of the message.
+        path: What the message ends with.
+
+    Raises:
+        OSError: In place of the block's, of the same class and number.
+
+    Example:
+        >>> with naming_the_cause("no log", Path("log.txt")):
+        ...     raise PermissionError(13, "Permission denied", "elsewhere")
+        Traceback (most recent call last):
+        PermissionError: [Errno 13] no log: Permission denied: 'log.txt'
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"{problem}: {error.strerror}"
+        raise type(error)(error.errno, message, str(path)) from None
+
+
+def make_writable(folder: Path) -> None:
+    """Creates a folder if it is not there, and writes to it, to see whether one can.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: If it cannot be created or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_rbcn._backend import tf
-from keras_rbcn._files import replacing
+from keras_rbcn._files import make_writable, replacing
 
 _NAME = "ckpt"
 _MANIFEST = re.compile(rf"{_NAME}-(\d+)\.json")
@@ -54,9 +53,7 @@ class CheckpointFolder:
         self._directory = directory
         self._keep = keep
         self._manager: Any = None
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
+        make_writable(directory)
 
     def __str__(self) -> str:
         return str(self._directory)

@@ -7,12 +7,11 @@ import io
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from keras_rbcn._files import replacing
+from keras_rbcn._files import make_writable, naming_the_cause, replacing
 
 # What a record holds besides `logs`: values by name of layer, tap or optimizer.
 GROUPS = (
@@ -116,18 +115,10 @@ class LogFile:
             ValueError: If there is a file that is no log.
             OSError: If the folder cannot be created, or nothing written to it.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path.parent):
-                pass
+        with naming_the_cause("TrainingLog cannot write its file", self.path):
+            make_writable(self.path.parent)
             if self.path.exists():
                 read_records(self.path)
-        except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"TrainingLog cannot write its file: {error.strerror}",
-                str(self.path),
-            ) from None
 
     def begin(self, epoch: int) -> None:
         """Begins at an epoch: keeps the records of those before it, and no others."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import tf
-from keras_rbcn._files import replacing
+from keras_rbcn._files import make_writable, naming_the_cause, replacing
 
 _MANIFEST = "teacher_cache.json"
 _RECORDS = "teacher-*.tfrecord"
@@ -57,16 +56,8 @@ class CacheFolder:
                 "Expected `cache_teacher` to be a folder, received the path of a file: "
                 f"cache_teacher='{path}'."
             )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
-        except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"cache_teacher cannot be written: {error.strerror}",
-                str(self.path),
-            ) from None
+        with naming_the_cause("cache_teacher cannot be written", self.path):
+            make_writable(self.path)
         own = {self._manifest, self.path / "lost+found"}
         own |= {*self.path.glob(_RECORDS), *self.path.glob(_UNFINISHED)}
         entries = [e for e in self.path.iterdir() if not e.name.startswith(".")]
