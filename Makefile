@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test lint format lock notebooks clean
+.PHONY: demo test lint format lock evidence evidence-short notebooks clean
 
 demo: $(READY)
 	$(BIN)/keras-rbcn demo
@@ -28,6 +28,24 @@ lock: $(READY)
 	UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile setup.py --all-extras --universal --python-version 3.10 \
 	  --upgrade --no-emit-index-url --custom-compile-command "make lock" \
 	  --output-file requirements.txt
+
+# The whole study takes days on one core, and goes on where it was stopped. Two such
+# commands at once use two cores. The short one takes 10 minutes.
+STUDY := $(BIN)/python benchmarks/accuracy/study.py
+SHORT := benchmarks/accuracy/work/short
+evidence: $(READY)
+	$(STUDY) --size small --teachers
+	$(STUDY) --size large --teachers
+	$(STUDY) --size small --seeds 0
+	$(STUDY) --size small --seeds 0 --questions --best-rate
+	$(STUDY) --size large --best-rate
+	$(BIN)/python benchmarks/accuracy/last_step.py --size large
+	$(BIN)/python benchmarks/accuracy/report.py
+
+evidence-short: $(READY)
+	$(STUDY) --size digits --teachers --rates 1e-2 --results $(SHORT)/runs.jsonl --work $(SHORT)
+	$(STUDY) --size digits --seeds 0 --rates 1e-2 --results $(SHORT)/runs.jsonl --work $(SHORT)
+	$(BIN)/python benchmarks/accuracy/report.py --results $(SHORT) --document $(SHORT)/evidence.md
 
 notebooks: $(READY)
 	$(BIN)/python notebooks/execute.py

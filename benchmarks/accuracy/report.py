@@ -29,6 +29,15 @@ from result_files import described, markdown_table  # noqa: E402
 PLAIN, ADVERSARIAL = "Bi-Real Net", "R+G"
 RESULTS = HERE.parent / "results" / "accuracy"
 DOCUMENT = HERE.parents[1] / "docs" / "evidence.md"
+HEADINGS = {
+    "large": "The large networks",
+    "small": "The small networks",
+    "digits": "The short version",
+}
+DATA = {
+    "fashion_mnist": "Fashion-MNIST (60,000 + 10,000 real images)",
+    "digits": "Handwritten digits of 8x8 pixels, which come with scikit-learn",
+}
 # What the full method may be, the best of them by validation accuracy.
 FULL = ("R+G", "R+G+B", "R+G, distillation")
 # arXiv 1908.07748, tables of CIFAR-100 (stages 64-64-128-256) and of ImageNet.
@@ -197,10 +206,10 @@ def size_section(rows: Rows, size: str, folder: Path) -> str:
     accuracies, judges = f"accuracy-{size}.png", f"discriminators-{size}.png"
     plot_accuracies(found, figure, TEACHER, folder / accuracies)
     parts = [
-        f"## The {size} networks: {'-'.join(map(str, budget.stages))}\n",
-        f"{budget.epochs} epochs of {budget.images:,} images in batches of "
-        f"{budget.batch}; the teacher {budget.teacher_epochs}. Accuracy on the "
-        f"{'test' if tested else 'validation'} images; ± is the standard deviation "
+        f"## {HEADINGS[size]}: {'-'.join(map(str, budget.stages))}\n",
+        f"{DATA[budget.data]}: {budget.epochs} epochs of {budget.images:,} images in "
+        f"batches of {budget.batch}; the teacher {budget.teacher_epochs}. Accuracy on "
+        f"the {'test' if tested else 'validation'} images; ± is the standard deviation "
         "over seeds. Times are to that of the plain student, on machines that were "
         "busy with other work.\n",
         conclusion_table(found, figure),
@@ -214,7 +223,7 @@ def size_section(rows: Rows, size: str, folder: Path) -> str:
 
 def document(rows: Rows, folder: Path) -> str:
     """The whole of docs/evidence.md."""
-    sections = [size_section(rows, size, folder) for size in ("large", "small")]
+    sections = [size_section(rows, size, folder) for size in HEADINGS]
     published = [
         ("published", "network", "top-1, %"),
         ("---", "---", "---:"),
@@ -225,12 +234,8 @@ def document(rows: Rows, folder: Path) -> str:
         [
             INTRODUCTION,
             *(section for section in sections if section),
-            "## Questions\n",
-            QUESTIONS_TEXT,
-            question_table(rows, "small"),
-            "## Learning rates\n",
-            RATES_TEXT,
-            rate_table(rows, "small"),
+            *_section("Questions", QUESTIONS_TEXT, question_table(rows, "small")),
+            *_section("Learning rates", RATES_TEXT, rate_table(rows, "small")),
             "## Published figures\n",
             "Of arXiv 1908.07748, on other data and with longer training; not ours.\n",
             markdown_table(published),
@@ -241,19 +246,23 @@ def document(rows: Rows, folder: Path) -> str:
     )
 
 
+def _section(title: str, text: str, table: str) -> list[str]:
+    """A table with its heading and explanation; nothing if it has no lines."""
+    return [f"## {title}\n", text, table] if table.count("\n") > 2 else []
+
+
 INTRODUCTION = """\
 # Does rectification with discriminators pay?
 
 Written by benchmarks/accuracy/report.py from the lines of
 benchmarks/results/accuracy; `make evidence` runs the whole study.
 
-Fashion-MNIST: 50,000 images to train on, 10,000 of the training set to choose by, and
-the test set, which was read once for each network of the conclusion. Residual networks
-of three stages behind a first convolution with strides; every 1-bit student has the
-same kernels and, but for ReActNet, the same file. All contenders see the same batches,
-mirrored and shifted at random, with Adam and cosine decay, at the best of the same
-three learning rates. R is rectification (learnable scales and the kernel loss), G the
-feature discriminators, B the separate step for the other parameters (strategy B).
+Some of the training images are kept to choose by; the test set is read once for each
+network of the conclusion. Residual networks of three stages; every 1-bit student has
+the same kernels and, but for ReActNet, a file of the same size. All contenders see the
+same batches, mirrored and shifted at random, with Adam and cosine decay, at the best of
+the same learning rates. R is rectification (learnable scales and the kernel loss), G
+the feature discriminators, B the separate step for the other parameters (strategy B).
 """
 QUESTIONS_TEXT = """\
 Each changes one thing of a contender: small networks, seed 0, validation accuracy, at
@@ -275,7 +284,12 @@ def main() -> None:
     tested = {r["digest"]: r for r in read_lines(arguments.results / "tested.jsonl")}
     rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
     folder = arguments.document.with_suffix("")
+    arguments.document.parent.mkdir(parents=True, exist_ok=True)
     arguments.document.write_text(document(rows, folder), encoding="utf-8")
+    for size in HEADINGS:
+        found = finals(rows, size)
+        if PLAIN in found and TEACHER in found:
+            print(conclusion_table(found, "validation_accuracy"))
 
 
 if __name__ == "__main__":
