@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, student
+from tiny import crossentropy, student, twin
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -13,12 +13,6 @@ NAMES = ("norm1", "norm2")
 
 def sgd():
     return keras.optimizers.SGD(RATE)
-
-
-def twin(model):
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def hidden(judge, features):

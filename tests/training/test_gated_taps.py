@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, student
+from tiny import crossentropy, student, twin
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -128,10 +128,7 @@ def test_discriminators_judge_as_keras_runs_them(build, data, teacher):
         for one in (model.student, teacher)
     ]
     fakes, reals = maps[0](data[0], training=True), maps[1](data[0], training=False)
-    copies = []
-    for judge in model.discriminators:
-        copies.append(keras.models.clone_model(judge))
-        copies[-1].set_weights(judge.get_weights())
+    copies = [twin(judge) for judge in model.discriminators]
     scores = [
         (copy(real, training=True), copy(fake, training=True))
         for copy, real, fake in zip(copies, reals, fakes, strict=True)

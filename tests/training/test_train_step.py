@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, network, plain_larq, student
+from tiny import crossentropy, network, plain_larq, student, twin
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -13,13 +13,6 @@ RATE = 0.1
 
 def sgd():
     return keras.optimizers.SGD(RATE)
-
-
-def twin(model):
-    """A copy of a model with the same weights."""
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def weights(model):

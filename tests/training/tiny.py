@@ -47,6 +47,13 @@ def crossentropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+def twin(model):
+    """A copy of a model with the same weights."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def synchronized(model):
     """A copy whose batch statistics are those of the global batch.
 
