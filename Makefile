@@ -43,8 +43,8 @@ evidence: $(READY)
 	$(BIN)/python benchmarks/accuracy/report.py
 
 evidence-short: $(READY)
-	$(STUDY) --size digits --teachers --rates 1e-2 --results $(SHORT)/runs.jsonl --work $(SHORT)
-	$(STUDY) --size digits --seeds 0 --rates 1e-2 --results $(SHORT)/runs.jsonl --work $(SHORT)
+	$(STUDY) --size digits --teachers --rates 1e-2 --results $(SHORT) --work $(SHORT)
+	$(STUDY) --size digits --seeds 0 --rates 1e-2 --results $(SHORT) --work $(SHORT)
 	$(BIN)/python benchmarks/accuracy/report.py --results $(SHORT) --document $(SHORT)/evidence.md
 
 notebooks: $(READY)

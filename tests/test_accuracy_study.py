@@ -5,6 +5,7 @@ import os
 import re
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from keras_rbcn._backend import keras
@@ -14,6 +15,7 @@ with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
     import last_step
     import lines
     import parts
+    import places
     import report
     import study
     import training
@@ -45,31 +47,34 @@ def line(contender, accuracy, seed=0, rate=3e-3, size="small", **fields):
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    """The row of a teacher, and the folder where it is."""
+    """The row of a teacher, and the places where it is."""
     folder = tmp_path_factory.mktemp("study")
+    where = places.Places(folder / "results", folder / "work")
+    where.make()
     run = training.Run("tiny", contenders.TEACHER, 3e-3, 0)
-    return training.trained(run, folder), folder
+    return training.trained(run, where), where
 
 
 @pytest.mark.parametrize("name", ["R+G", "R, distillation, two stages"])
 def test_a_run_leaves_a_row_and_its_network(name, taught):
-    teacher, folder = taught
+    teacher, where = taught
     run = training.Run("tiny", name, 3e-3, 1, teacher["digest"])
-    row = training.trained(run, folder)
+    row = training.trained(run, where)
     assert (row["contender"], row["seed"], row["digest"]) == (name, 1, run.digest())
     validation = [v for history in row["histories"] for v in history["val_accuracy"]]
     assert len(validation) == row["budget"]["epochs"] == 2
     assert validation[-1] == pytest.approx(row["validation_accuracy"])
     assert 0 <= row["validation_agreement"] <= 1
-    network = keras.models.load_model(training.saved(row["digest"], folder))
-    again = training.judged(network, None, training.images("digits", 256).validation)
-    assert again["validation_accuracy"] == row["validation_accuracy"]
+    network = keras.models.load_model(where.student(row["digest"]))
+    x, y = training.images("digits", 256).validation
+    answers = network.predict(x, verbose=0).argmax(-1)
+    assert np.mean(answers == y) == row["validation_accuracy"]
     json.dumps(row)
 
 
 def test_every_contender_can_be_built_and_compiled(taught):
-    teacher, folder = taught
-    teacher = keras.models.load_model(training.saved(teacher["digest"], folder))
+    teacher, where = taught
+    teacher = keras.models.load_model(where.teacher(teacher["digest"]), compile=False)
     size = parts.SIZES["tiny"]
     seen = set()
     for name in contenders.names():
@@ -191,10 +196,13 @@ def test_test_images_are_for_the_last_step(tmp_path):
 
 
 def test_a_network_of_the_conclusion_becomes_a_file(taught):
-    teacher, folder = taught
+    teacher, where = taught
     run = training.Run("tiny", "R", 3e-3, 0, teacher["digest"])
-    row = training.trained(run, folder)
-    found = last_step.tested(row, folder)
+    row = training.trained(run, where)
+    found = last_step.tested(row, where)
     assert found["digest"] == row["digest"]
-    assert 0 <= found["test_accuracy"] <= 1
+    network = keras.models.load_model(where.student(row["digest"]))
+    x, y = training.images("digits", 256).test
+    answers = network.predict(x, verbose=0).argmax(-1)
+    assert np.mean(answers == y) == found["test_accuracy"]
     assert found["tflite_bytes"] > 1000

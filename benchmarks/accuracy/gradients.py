@@ -25,17 +25,17 @@ import numpy as np
 from contenders import contender, names
 from lines import best_teacher, read_lines
 from parts import SIZES, model_of, student_of
+from places import RESULTS, Places
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from result_files import described, machine, markdown_table, write_results  # noqa: E402
-from training import batches, compile_for, images, saved  # noqa: E402
+from training import batches, compile_for, images  # noqa: E402
 
 from keras_rbcn import losses  # noqa: E402
 from keras_rbcn._backend import keras, tf  # noqa: E402
 
-RESULTS = HERE.parent / "results" / "accuracy"
 SAMPLES = 512
 
 
@@ -178,13 +178,12 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--output", type=Path, default=RESULTS / "gradients.json")
     arguments = parser.parse_args()
     size, chosen = SIZES[arguments.size], contender(arguments.contender)
-    digest = best_teacher(read_lines(RESULTS / "runs.jsonl"), arguments.size)
+    digest = best_teacher(read_lines(Places().lines), arguments.size)
     keras.utils.set_random_seed(0)
-    teacher = keras.models.load_model(saved(digest, arguments.work))
+    teacher = keras.models.load_model(Places().teacher(digest), compile=False)
     data = images(size.data, size.images)
     train = batches(data.train, size, 0)
     model = model_of(chosen, size, teacher, student_of(chosen, size, teacher))

@@ -1,8 +1,9 @@
 """Looks at the test images, once for each network of the conclusion.
 
-The last step of the study, when all has been chosen by the validation images. Each
-network becomes a line of results/accuracy/tested.jsonl, and is never judged again. Its
-`.tflite` file is written and verified as well, for its size.
+The last step of the study, when all has been chosen by the validation images: compares
+what each network answered with the right answers. It becomes a line of
+results/accuracy/tested.jsonl, and is never judged again. A network like it is written
+to a `.tflite` file and verified, for its size.
 
     python benchmarks/accuracy/last_step.py --size large
 """
@@ -10,6 +11,7 @@ network becomes a line of results/accuracy/tested.jsonl, and is never judged aga
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -20,43 +22,50 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-from contenders import TEACHER
-from lines import Rows, read_lines
-from parts import SIZES
-from report import finals
-from training import images, judged, saved
-
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent))  # For result_files.
+
+from contenders import TEACHER, contender  # noqa: E402
+from lines import Rows, read_lines  # noqa: E402
+from parts import SIZES, network, student_of  # noqa: E402
+from places import RESULTS, Places  # noqa: E402
+from report import finals  # noqa: E402
+from training import images, judged, read_answers  # noqa: E402
 
 import keras_rbcn as rbcn  # noqa: E402
 from keras_rbcn._backend import keras, tf  # noqa: E402
 
-RESULTS = HERE.parent / "results" / "accuracy"
 SEEDS = 3  # So many each contender must have.
 
 
-def tested(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+def tested(row: dict[str, Any], places: Places) -> dict[str, Any]:
     """What a network makes of the test images, and the size of its file."""
     size = SIZES[row["size"]]
-    data = images(size.data, size.images)
-    model, teacher = (
-        digest and keras.models.load_model(saved(digest, folder))
-        for digest in (row["digest"], row["teacher"])
-    )
-    found = {
-        name.replace("validation", "test"): value
-        for name, value in judged(model, teacher, data.test).items()
+    labels = images(size.data, size.images).test[1]
+    said = read_answers(places, row["digest"])
+    return {
+        "digest": row["digest"],
+        **judged(row["teacher"], said, places, labels, "test"),
+        "tflite_bytes": file_size(row["size"], row["contender"]),
     }
+
+
+@functools.cache
+def file_size(size: str, name: str) -> int:
+    """Bytes of the `.tflite` file of a contender's network, whatever it has learnt."""
+    chosen = contender(name)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "model.tflite"
-        if row["contender"] == TEACHER:
+        model = network(SIZES[size], "full_precision")
+        if name == TEACHER:
             converter = tf.lite.TFLiteConverter.from_keras_model(model)
             path.write_bytes(converter.convert())
         else:
-            rbcn.export_tflite(model, path, verify_data=data.validation[0][:200])
-        length = path.stat().st_size
-    return {"digest": row["digest"], **found, "tflite_bytes": length}
+            keras.utils.set_random_seed(0)
+            images_ = images(SIZES[size].data, SIZES[size].images).validation[0]
+            student = student_of(chosen, SIZES[size], model)
+            rbcn.export_tflite(student, path, verify_data=images_[:200])
+        return path.stat().st_size
 
 
 def to_test(rows: Rows, size: str) -> Rows:
@@ -79,14 +88,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=HERE / "work")
     arguments = parser.parse_args()
-    path = arguments.results / "tested.jsonl"
-    seen = {row["digest"] for row in read_lines(path)}
-    for row in to_test(read_lines(arguments.results / "runs.jsonl"), arguments.size):
+    places = Places(arguments.results)
+    seen = {row["digest"] for row in read_lines(places.tested)}
+    for row in to_test(read_lines(places.lines), arguments.size):
         if row["digest"] not in seen:
-            line = json.dumps(tested(row, arguments.work))
-            with path.open("a", encoding="utf-8") as file:
+            line = json.dumps(tested(row, places))
+            with places.tested.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
 

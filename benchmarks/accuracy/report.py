@@ -19,6 +19,7 @@ import numpy as np
 from contenders import CONTENDERS, QUESTIONS, TEACHER
 from lines import Rows, best_rate, of, read_lines
 from parts import SIZES
+from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
 
 HERE = Path(__file__).parent
@@ -27,7 +28,6 @@ sys.path.insert(0, str(HERE.parent))
 from result_files import described, markdown_table  # noqa: E402
 
 PLAIN, ADVERSARIAL = "Bi-Real Net", "R+G"
-RESULTS = HERE.parent / "results" / "accuracy"
 DOCUMENT = HERE.parents[1] / "docs" / "evidence.md"
 HEADINGS = {
     "large": "The large networks",
@@ -280,8 +280,9 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
-    rows = read_lines(arguments.results / "runs.jsonl")
-    tested = {r["digest"]: r for r in read_lines(arguments.results / "tested.jsonl")}
+    places = Places(arguments.results)
+    rows = read_lines(places.lines)
+    tested = {row["digest"]: row for row in read_lines(places.tested)}
     rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
     folder = arguments.document.with_suffix("")
     arguments.document.parent.mkdir(parents=True, exist_ok=True)

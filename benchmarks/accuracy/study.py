@@ -10,7 +10,7 @@ other is at. Teachers come first:
     python benchmarks/accuracy/study.py --size small --seeds 0
     python benchmarks/accuracy/study.py --size small --best-rate --questions
 
-Nothing here looks at the test images.
+Nothing here looks at the right answers to the test images.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ sys.path.insert(0, str(HERE.parent))  # For result_files.
 from contenders import CONTENDERS, QUESTIONS, TEACHER, names  # noqa: E402
 from lines import RATES, Rows, best_rate, best_teacher, read_lines  # noqa: E402
 from parts import SIZES  # noqa: E402
+from places import RESULTS, WORK, Places  # noqa: E402
 from training import Run, trained  # noqa: E402
 
 from keras_rbcn._backend import tf  # noqa: E402
-
-RESULTS = HERE.parent / "results" / "accuracy" / "runs.jsonl"
 
 
 def planned(arguments: argparse.Namespace, rows: Rows) -> list[Run]:
@@ -97,20 +96,18 @@ def main() -> None:
         help="each contender's of the small networks, in place of --rates",
     )
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument(
-        "--work", type=Path, default=HERE / "work", help="checkpoints and teachers"
-    )
+    parser.add_argument("--work", type=Path, default=WORK)
     arguments = parser.parse_args()
+    places = Places(arguments.results, arguments.work)
+    places.make()
     tf.config.experimental.enable_op_determinism()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    for run in planned(arguments, read_lines(arguments.results)):
-        with claimed(arguments.work / f"{run.digest()}.lock") as is_ours:
-            if not is_ours or run.digest() in done(arguments.results):
+    for run in planned(arguments, read_lines(places.lines)):
+        with claimed(places.work / f"{run.digest()}.lock") as is_ours:
+            if not is_ours or run.digest() in done(places.lines):
                 continue
             print(f"--- {run}", flush=True)
-            row = trained(run, arguments.work)
-            with arguments.results.open("a", encoding="utf-8") as file:
+            row = trained(run, places)
+            with places.lines.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"    {row['validation_accuracy']:.4f}", flush=True)
 

@@ -7,12 +7,12 @@ import functools
 import hashlib
 import json
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from contenders import Contender, Warmup, contender
 from parts import SIZES, Size, model_of, network, student_of, with_real_kernels
+from places import Places
 from result_files import machine
 from sklearn.model_selection import train_test_split
 
@@ -94,40 +94,42 @@ def batches(data: Any, size: Size, seed: int) -> Any:
     return made.batch(size.batch, drop_remainder=True).prefetch(2).with_options(options)
 
 
-def saved(digest: str, folder: Path) -> Path:
-    """Where the network that a run trained is kept."""
-    return folder / f"{digest}.keras"
-
-
-def trained(run: Run, folder: Path) -> dict[str, Any]:
+def trained(run: Run, places: Places) -> dict[str, Any]:
     """Trains as a run says, or goes on with it, and returns its row.
+
+    The network is kept, and so is what it answers to validation and test images. The
+    right answers to the test images are not looked at here.
 
     Args:
         run: Which one.
-        folder: Where checkpoints and trained networks are.
+        places: Where things are.
     """
     size, chosen = SIZES[run.size], contender(run.contender)
     keras.backend.clear_session()  # Of the run before.
     keras.utils.set_random_seed(run.seed)
-    teacher = None
-    fit = Fit(run, folder)
+    fit, digest = Fit(run, places), run.digest()
     if run.teacher is None:
         model = network(size, "full_precision")
         histories = [fit(model, 0, run.budget()["epochs"])]
+        copy = keras.models.clone_model(model)  # Was never compiled.
+        copy.set_weights(model.get_weights())
+        copy.save(places.teacher(digest))
     else:
-        teacher = keras.models.load_model(saved(run.teacher, folder))
+        teacher = keras.models.load_model(places.teacher(run.teacher), compile=False)
         model = student_of(chosen, size, teacher)
         histories = _student_trained(fit, chosen, teacher, model)
-    # Kept for the test images, which are looked at once the final settings are known.
-    model.save(saved(run.digest(), folder))
+        model.save(places.student(digest))
+    data = images(size.data, size.images)
+    said = Answers(*(_answers(model, part[0]) for part in data[1:]))
+    np.savez_compressed(places.answers(digest), **said._asdict())
     return {
         **run._asdict(),
-        "digest": run.digest(),
+        "digest": digest,
         "settings": _settings(run.contender),
         "budget": run.budget(),
         "histories": histories,
         "seconds_per_epoch": float(np.median(fit.seconds)),
-        **judged(model, teacher, images(size.data, size.images).validation),
+        **judged(run.teacher, said, places, data.validation[1], "validation"),
         "machine": machine(),
     }
 
@@ -150,11 +152,11 @@ class Fit:
 
     Args:
         run: Which one.
-        folder: Where its checkpoints are.
+        places: Where its checkpoints are.
     """
 
-    def __init__(self, run: Run, folder: Path) -> None:
-        self.run, self._folder = run, folder
+    def __init__(self, run: Run, places: Places) -> None:
+        self.run, self._places = run, places
         self.seconds: list[float] = []  # Of each epoch, without its validation.
 
     def __call__(self, model: Any, first: int, last: int) -> dict[str, list[float]]:
@@ -175,7 +177,7 @@ class Fit:
             verbose=2,
             callbacks=[
                 seconds,
-                rbcn.callbacks.ResumableTraining(self._folder / name),
+                rbcn.callbacks.ResumableTraining(self._places.checkpoints(name)),
             ],
         )
         return history.history
@@ -206,19 +208,41 @@ def compile_for(
     model.compile(optimizer(1.0), loss, metrics=["accuracy"], **settings, **others)
 
 
-def judged(model: Any, teacher: Any, data: Any) -> dict[str, float]:
-    """Accuracy on images, and the share of them to which teacher and student agree."""
-    x, y = data
-    answers = _answers(model, x)
-    found = {"validation_accuracy": float(np.mean(answers == y))}
+class Answers(NamedTuple):
+    """The classes that a network says images are of."""
+
+    validation: Any
+    test: Any
+
+
+def read_answers(places: Places, digest: str) -> Answers:
+    """What the network of a run that has ended said."""
+    with np.load(places.answers(digest)) as file:
+        return Answers(file["validation"], file["test"])
+
+
+def judged(
+    teacher: str | None, said: Answers, places: Places, labels: Any, part: str
+) -> dict[str, float]:
+    """Accuracy on images, and the share of them to which teacher and student agree.
+
+    Args:
+        teacher: The digest of the teacher's run; None if there is none.
+        said: The network's answers.
+        places: Where the teacher's answers are.
+        labels: The right answers.
+        part: Whether they are of "validation" or "test" images.
+    """
+    answers = getattr(said, part)
+    found = {f"{part}_accuracy": float(np.mean(answers == labels))}
     if teacher is not None:
-        agreement = np.mean(answers == _answers(teacher, x))
-        found["validation_agreement"] = float(agreement)
+        theirs = getattr(read_answers(places, teacher), part)
+        found[f"{part}_agreement"] = float(np.mean(answers == theirs))
     return found
 
 
 def _answers(model: Any, x: Any) -> Any:
-    return model.predict(_fixed((x,)), verbose=0).argmax(-1)
+    return model.predict(_fixed((x,)), verbose=0).argmax(-1).astype(np.uint8)
 
 
 def _fixed(data: Any) -> Any:
