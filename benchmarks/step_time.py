@@ -4,8 +4,7 @@ A WideResNet-like student at 32x32 (18 1-bit convolutions in three stages, a sho
 around each), of two widths and with two batch sizes. The contenders run interleaved in
 one process, round after round, so that a busy machine slows all alike; figures are
 medians over rounds. Peak memory is the resident set of a process that runs one
-contender alone, beyond its imports; operations are those of the graph of a step. With
-"no gradient" the discriminators learn, and do not teach.
+contender alone, beyond its imports; operations are those of the graph of a step.
 
     python benchmarks/step_time.py --output benchmarks/results/step_time.json
 
@@ -158,19 +157,11 @@ def compiled(model: Any, **settings: Any) -> Any:
 def with_taps(
     widths: Any,
     taps: Any,
-    discriminators: Any = rbcn.discriminators.build_discriminator,
     **settings: Any,
 ) -> Any:
     models = rectified(widths), full_precision(widths)
-    model = rbcn.RBCNModel(*models, taps, discriminators, check_teacher=False)
+    model = rbcn.RBCNModel(*models, taps, check_teacher=False)
     return compiled(model, **settings)
-
-
-def onlooker(shape: Any) -> Any:
-    """The default discriminator, through which no gradient reaches the student."""
-    inputs = keras.Input(shape)
-    scores = rbcn.discriminators.build_discriminator(shape)(tf.stop_gradient(inputs))
-    return keras.Model(inputs, scores)
 
 
 PLAIN, TEACHER = "plain larq fit", "teacher inference"
@@ -190,9 +181,6 @@ CONTENDERS: dict[str, Callable[[Any], Any]] = {
     ),
     CACHED: lambda w: with_taps(w, "stage"),
     "RBCN, per convolution": lambda w: with_taps(w, "convolution"),
-    "RBCN, per convolution, no gradient": lambda w: with_taps(
-        w, "convolution", onlooker
-    ),
 }
 
 
