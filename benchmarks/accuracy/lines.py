@@ -9,8 +9,9 @@ from typing import Any
 from contenders import QUESTIONS, TEACHER
 
 Rows = list[dict[str, Any]]
-# The learning rates that each contender chooses from, by its validation accuracy.
-RATES = (1e-3, 3e-3, 1e-2)
+# The learning rates that each contender chooses from, by its validation accuracy. The
+# first runs had 1e-3 in place of 3e-2: it was the worst of all, and 1e-2 the best.
+RATES = (3e-3, 1e-2, 3e-2)
 # Where it chooses: at the first seed of the small networks, where runs are short. The
 # teacher, which all others need, chooses at each size.
 CHOSEN_AT = "small"

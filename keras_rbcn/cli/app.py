@@ -221,9 +221,14 @@ def train(
     schedule: options.Schedule = "cosine",
     kernel_weight: options.KernelWeight = TrainingSettings.kernel_weight,
     adversarial_weight: options.AdversarialWeight = TrainingSettings.adversarial_weight,
+    feature_matching_weight: options.FeatureMatchingWeight = (
+        TrainingSettings.feature_matching_weight
+    ),
     distillation: options.Distillation = TrainingSettings.distillation,
     temperature: options.Temperature = TrainingSettings.temperature,
     attention_weight: options.AttentionWeight = TrainingSettings.attention_weight,
+    label_smoothing: options.LabelSmoothing = TrainingSettings.label_smoothing,
+    gradient_penalty: options.GradientPenalty = TrainingSettings.gradient_penalty,
     adversarial_loss: options.AdversarialLoss = "least_squares",
     kernel_loss_gradient: options.KernelLossGradient = "straight_through",
     discriminator_accuracy_limit: options.DiscriminatorAccuracyLimit = (

@@ -195,9 +195,12 @@ def test_every_setting_reaches_the_training(files, train, tmp_path):
     method = {
         "kernel_weight": 1e-3,
         "adversarial_weight": 0.1,
+        "feature_matching_weight": 0.3,
         "distillation": 0.5,
         "temperature": 2.0,
         "attention_weight": 0.2,
+        "label_smoothing": 0.1,
+        "gradient_penalty": 0.5,
         "adversarial_loss": "log",
         "kernel_loss_gradient": "full",
         "discriminator_accuracy_limit": 0.9,

@@ -116,6 +116,13 @@ KernelWeight = Annotated[
 AdversarialWeight = Annotated[
     float, typer.Option(help="Of the adversarial loss.", rich_help_panel=_METHOD)
 ]
+FeatureMatchingWeight = Annotated[
+    float,
+    typer.Option(
+        help="Of matching what the discriminators' hidden layers see.",
+        rich_help_panel=_METHOD,
+    ),
+]
 Distillation = Annotated[
     float,
     typer.Option(help="Weight of logits distillation.", rich_help_panel=_METHOD),
@@ -126,8 +133,18 @@ Temperature = Annotated[
 AttentionWeight = Annotated[
     float, typer.Option(help="Of attention matching.", rich_help_panel=_METHOD)
 ]
+LabelSmoothing = Annotated[
+    float, typer.Option(help="Of the discriminators' losses.", rich_help_panel=_METHOD)
+]
+GradientPenalty = Annotated[
+    float,
+    typer.Option(
+        help="Weight of the discriminators' R1 penalty.", rich_help_panel=_METHOD
+    ),
+]
 AdversarialLoss = Annotated[
-    Literal["least_squares", "log"], typer.Option(rich_help_panel=_METHOD)
+    Literal["least_squares", "log", "relativistic"],
+    typer.Option(rich_help_panel=_METHOD),
 ]
 KernelLossGradient = Annotated[
     Literal["straight_through", "full"], typer.Option(rich_help_panel=_METHOD)

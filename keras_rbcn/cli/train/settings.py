@@ -32,9 +32,12 @@ class RunSettings:
     schedule: str
     kernel_weight: float
     adversarial_weight: float
+    feature_matching_weight: float
     distillation: float
     temperature: float
     attention_weight: float
+    label_smoothing: float
+    gradient_penalty: float
     adversarial_loss: str
     kernel_loss_gradient: str
     discriminator_accuracy_limit: float
