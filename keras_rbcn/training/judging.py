@@ -190,11 +190,15 @@ class _Chain(keras.layers.Layer):
         return inputs, hidden
 
 
+def _is_functional(model: Any) -> bool:
+    """Whether a built model does what its layers say, and nothing of its own."""
+    known = (keras.Sequential.call, keras.Sequential.__base__.call)
+    return type(model).call in known and bool(model.inputs)
+
+
 def _chain(model: Any) -> list[Any]:
     """The layers of a model, if each is called once, on the output of the last one."""
-    if not isinstance(model, keras.Sequential) and not getattr(
-        model, "_is_graph_network", False
-    ):
+    if not _is_functional(model):
         return []
     previous, chain = model.inputs, []
     for layer in model.layers:
@@ -222,10 +226,7 @@ def _hidden_layers(discriminator: Any) -> list[str]:
     """Names of the layers of a discriminator behind which something is not linear."""
     layers = getattr(discriminator, "layers", [])
     names = [layer.name for layer in layers if _bends(layer)]
-    functional = getattr(discriminator, "inputs", None) and hasattr(
-        discriminator, "get_layer"
-    )
-    if not functional or not names:
+    if not _is_functional(discriminator) or not names:
         raise ValueError(
             "Expected a functional discriminator with hidden layers to match features "
             f"by, received: '{discriminator.name}', with activations behind its layers "

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, student, twin
+from tiny import crossentropy, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
+from keras_rbcn.discriminators import build_discriminator
 from keras_rbcn.training.gated_taps import with_pooled_features
+from keras_rbcn.training.judging import Judge
 
 NAMES = ["norm1", "norm2", "first_norm"]
 IMAGES = np.random.default_rng(1).normal(size=(6, 8, 8, 2)).astype("float32")
@@ -95,6 +97,11 @@ def test_outputs_keep_their_names_and_order():
     assert pooled.shape == (6, 4, 4, 4)
 
 
+def test_default_discriminators_leave_their_pooling_to_the_student():
+    judges = [Judge(build_discriminator(shape), False) for shape in [(8, 8, 4), (2, 2)]]
+    assert [judge.pooling is not None for judge in judges] == [True, False]
+
+
 def judge_of_user(shape):
     """Begins with a pooling that the feature map also goes around."""
     inputs = keras.Input(shape)
@@ -118,7 +125,19 @@ def normalized(shape):
     )
 
 
-@pytest.mark.parametrize("build", [judge_of_user, normalized])
+class Doubled(keras.Sequential):
+    """Does more than its layers, one of which is a pooling in front."""
+
+    def call(self, inputs, training=None):
+        return 2 * super().call(inputs, training=training)
+
+
+def doubled(shape):
+    pooling = keras.layers.GlobalAveragePooling2D()
+    return Doubled([keras.Input(shape), pooling, keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize("build", [judge_of_user, normalized, doubled])
 def test_discriminators_judge_as_keras_runs_them(build, data, teacher):
     keras.utils.set_random_seed(3)
     model = rbcn.RBCNModel(student(), teacher, discriminators=build)
@@ -128,7 +147,10 @@ def test_discriminators_judge_as_keras_runs_them(build, data, teacher):
         for one in (model.student, teacher)
     ]
     fakes, reals = maps[0](data[0], training=True), maps[1](data[0], training=False)
-    copies = [twin(judge) for judge in model.discriminators]
+    copies = [build(tuple(fake.shape[1:])) for fake in fakes]
+    for copy, judge, fake in zip(copies, model.discriminators, fakes, strict=True):
+        copy.build((None, *fake.shape[1:]))
+        copy.set_weights(judge.get_weights())
     scores = [
         (copy(real, training=True), copy(fake, training=True))
         for copy, real, fake in zip(copies, reals, fakes, strict=True)
