@@ -34,6 +34,7 @@ def line(contender, accuracy, seed=0, rate=3e-3, size="small", **fields):
     return {
         "size": size,
         "contender": contender,
+        "settings": contenders.settings_of(contender),
         "learning_rate": rate,
         "seed": seed,
         "digest": f"{contender}-{seed}-{rate}-{size}",
@@ -97,7 +98,7 @@ def test_a_change_changes_its_contender_and_nothing_else():
     for base, change, field in [
         ("R", "scale per layer", "scale"),
         ("R+G", "taps at stages", "taps"),
-        ("R+G, weight 0.1", "16 units", "discriminator"),
+        ("R+G", "16 units", "discriminator"),
     ]:
         changed = vars(contenders.contender(f"{base}, {change}"))
         same = vars(contenders.contender(base))
@@ -137,6 +138,18 @@ def test_rates_are_chosen_by_the_first_seed_of_the_small_networks():
     teacher = f"{contenders.TEACHER}-0-0.001-small"
     assert lines.best_teacher(rows, "small") == teacher
     assert lines.best_teacher(rows, "digits") is None
+
+
+def test_a_run_is_known_by_what_it_does_not_by_its_name():
+    names = {"adversarial_weight": 0.1, "adversarial_loss": "least_squares"}
+    assert contenders.settings_of("R+G")["settings"].items() >= names.items()
+    same = contenders.Question("R", "another name", contenders.contender("R+G"))
+    with mock.patch.dict(contenders.QUESTIONS, {"R, another name": same}):
+        runs = [training.Run("small", name, 1e-2, 0) for name in ("R+G", "R, another name")]
+        assert runs[0].digest() == runs[1].digest()
+        found = lines.of([line("R+G", 0.8)], "small", "R, another name")
+        assert [row["validation_accuracy"] for row in found] == [0.8]
+    assert runs[0].digest() != training.Run("small", "R", 1e-2, 0).digest()
 
 
 def conclusion(adversarial, size="small", **fields):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any, NamedTuple
 
 TEACHER = "full precision"
@@ -59,21 +60,17 @@ def _replaced(base: Contender, **changes: Any) -> Contender:
 
 
 _OFF = {"kernel_weight": 0.0, "adversarial_weight": 0.0}
-# Written out, whatever the package's defaults are: those may change by this study.
-_KERNEL = {
-    "kernel_weight": 1e-4,
-    "kernel_loss_gradient": "straight_through",
-    "adversarial_weight": 0.0,
-}
 _JUDGED = {
-    **_KERNEL,
-    "adversarial_weight": 0.01,
+    **_OFF,
+    "adversarial_weight": 0.1,
     "adversarial_loss": "least_squares",
     "discriminator_accuracy_limit": 0.8,
 }
+# The loss and the rule of the paper's equations 3.64 and 3.71.
+_PAPER = {"kernel_weight": 1e-4, "kernel_loss_gradient": "straight_through"}
 _DISTILLED = {"distillation": 0.9, "temperature": 4.0}
 _PLAIN = Contender("birealnet", _OFF)
-_R = Contender("rbcn", _KERNEL)
+_R = Contender("rbcn", _OFF)
 _RG = Contender("rbcn", _JUDGED, taps="convolution")
 
 # The conclusion is drawn from these, with at least three seeds each.
@@ -97,15 +94,23 @@ CONTENDERS: dict[str, Contender] = {
 }
 
 _RD = _R.with_settings(**_DISTILLED)
-_RG01 = _RG.with_settings(adversarial_weight=0.1)
+_FULL = {"kernel_weight": 1e-4, "kernel_loss_gradient": "full"}
+_MATCHED = {"feature_matching_weight": 1.0}
 
 # What the validation data decide: changes to a contender, one at a time.
 _CHANGES: dict[str, dict[str, Contender]] = {
     "R": {
-        "kernel weight 1e-3": _R.with_settings(kernel_weight=1e-3),
-        "kernel weight 1e-5": _R.with_settings(kernel_weight=1e-5),
-        "kernel weight 0": _R.with_settings(kernel_weight=0.0),
-        "full gradient": _R.with_settings(kernel_loss_gradient="full"),
+        "kernel loss as in the paper": _R.with_settings(**_PAPER),
+        "kernel loss as in the paper, weight 1e-5": _R.with_settings(
+            **{**_PAPER, "kernel_weight": 1e-5}
+        ),
+        "kernel loss with its full gradient": _R.with_settings(**_FULL),
+        "kernel loss with its full gradient, weight 1e-5": _R.with_settings(
+            **{**_FULL, "kernel_weight": 1e-5}
+        ),
+        "kernel loss with its full gradient, warmed up": _R.with_settings(
+            **{**_FULL, "kernel_weight": Warmup(1e-4, epochs=10)}
+        ),
         "scale per layer": _replaced(_R, scale="layer"),
         "scale optimizer": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
         "fresh start": _replaced(_R, from_teacher=False),
@@ -123,39 +128,36 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
     },
     "R+G": {
-        "weight 0.1": _RG01,
+        "weight 0.01": _RG.with_settings(adversarial_weight=0.01),
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
+        "kernel loss as in the paper": _RG.with_settings(**_PAPER),
         "taps at stages": _replaced(_RG, taps="stage"),
         "taps at additions": _replaced(_RG, taps=ADDITIONS),
         "taps at stages' additions": _replaced(_RG, taps=STAGE_ADDITIONS),
+        "warmed up": _RG.with_settings(adversarial_weight=Warmup(0.1, epochs=2)),
+        "log": _RG.with_settings(adversarial_loss="log"),
+        "relativistic": _RG.with_settings(adversarial_loss="relativistic"),
+        "no limit": _RG.with_settings(discriminator_accuracy_limit=1.0),
+        "label smoothing": _RG.with_settings(label_smoothing=0.1),
+        "gradient penalty": _RG.with_settings(gradient_penalty=1.0),
+        "spectral normalization": _replaced(
+            _RG, discriminator={"spectral_normalization": True}
+        ),
+        "pooled to 1x1": _replaced(_RG, discriminator={"grid": 1}),
+        "16 units": _replaced(_RG, discriminator={"units": 16}),
+        "faster discriminators": _replaced(
+            _RG, optimizers={"discriminator_optimizer": 0.3}
+        ),
         "feature matching 0.1": _RG.with_settings(feature_matching_weight=0.1),
-        "feature matching 1": _RG.with_settings(feature_matching_weight=1.0),
+        "feature matching 1": _RG.with_settings(**_MATCHED),
         "feature matching 10": _RG.with_settings(feature_matching_weight=10.0),
     },
-    "R+G, weight 0.1": {
-        "warmed up": _RG.with_settings(adversarial_weight=Warmup(0.1, epochs=2)),
-        "log": _RG01.with_settings(adversarial_loss="log"),
-        "relativistic": _RG01.with_settings(adversarial_loss="relativistic"),
-        "no limit": _RG01.with_settings(discriminator_accuracy_limit=1.0),
-        "label smoothing": _RG01.with_settings(label_smoothing=0.1),
-        "gradient penalty": _RG01.with_settings(gradient_penalty=1.0),
-        "spectral normalization": _replaced(
-            _RG01, discriminator={"spectral_normalization": True}
-        ),
-        "pooled to 1x1": _replaced(_RG01, discriminator={"grid": 1}),
-        "16 units": _replaced(_RG01, discriminator={"units": 16}),
-        "faster discriminators": _replaced(
-            _RG01, optimizers={"discriminator_optimizer": 0.3}
-        ),
-    },
     "R+G, feature matching 1": {
-        "taps at additions": _replaced(_RG, taps=ADDITIONS).with_settings(
-            feature_matching_weight=1.0
-        ),
+        "taps at additions": _replaced(_RG, taps=ADDITIONS).with_settings(**_MATCHED),
         "untrained discriminators": _replaced(
             _RG, optimizers={"discriminator_optimizer": 0.0}
-        ).with_settings(feature_matching_weight=1.0, adversarial_weight=0.0),
-        "distillation": _RG.with_settings(**_DISTILLED, feature_matching_weight=1.0),
+        ).with_settings(**_MATCHED, adversarial_weight=0.0),
+        "distillation": _RG.with_settings(**_DISTILLED, **_MATCHED),
     },
 }
 
@@ -178,6 +180,22 @@ QUESTIONS: dict[str, Question] = {
 def contender(name: str) -> Contender:
     """A contender or a question by its name."""
     return CONTENDERS[name] if name in CONTENDERS else QUESTIONS[name].contender
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """What sets a contender apart, as its lines have it.
+
+    Not all fields, whose number may grow; and not its name, since a change to one
+    contender may be another.
+    """
+    chosen = contender(name)
+    fields = {
+        field: value
+        for field, value in dataclasses.asdict(chosen).items()
+        if value != getattr(Contender(""), field)
+    }
+    # As they are read back from a line.
+    return dict(json.loads(json.dumps(fields)))
 
 
 def names() -> list[str]:

@@ -5,7 +5,7 @@ gradient of each weighted loss to all latent kernels, at its angle to the task's
 discriminators' accuracies, and at how far the tapped feature maps are from the
 teacher's.
 
-    python benchmarks/accuracy/gradients.py --contender "R+G, weight 0.1"
+    python benchmarks/accuracy/gradients.py --contender R+G
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--contender", choices=names(), default="R+G, weight 0.1")
+    parser.add_argument("--contender", choices=names(), default="R+G")
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--epochs", type=int, default=3)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contenders import QUESTIONS, TEACHER
+from contenders import QUESTIONS, TEACHER, settings_of
 
 Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
@@ -24,8 +24,11 @@ def read_lines(path: Path) -> Rows:
 
 
 def of(rows: Rows, size: str, contender: str, **fields: Any) -> Rows:
-    """The lines of one contender at one size, with given values of other fields."""
-    wanted = {"size": size, "contender": contender, **fields}
+    """The lines of one contender at one size, with given values of other fields.
+
+    Known by its settings: it may have run under another name.
+    """
+    wanted = {"size": size, "settings": settings_of(contender), **fields}
     return [
         row for row in rows if all(row[name] == value for name, value in wanted.items())
     ]

@@ -10,7 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
-from contenders import Contender, Warmup, contender
+from contenders import Contender, Warmup, contender, settings_of
 from parts import SIZES, Size, model_of, network, student_of, with_real_kernels
 from places import Places
 from result_files import machine
@@ -41,19 +41,10 @@ class Run(NamedTuple):
 
     def digest(self) -> str:
         """Of all that decides the run: another budget or setting is another run."""
-        known = [self, self.budget(), _settings(self.contender)]
+        known = {**self._asdict(), "budget": self.budget()}
+        known["contender"] = settings_of(self.contender)
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _settings(name: str) -> dict[str, Any]:
-    """What sets a contender apart; not all fields, whose number may grow."""
-    chosen = contender(name)
-    return {
-        field: value
-        for field, value in dataclasses.asdict(chosen).items()
-        if value != getattr(Contender(chosen.network), field)
-    }
 
 
 class Images(NamedTuple):
@@ -125,7 +116,7 @@ def trained(run: Run, places: Places) -> dict[str, Any]:
     return {
         **run._asdict(),
         "digest": digest,
-        "settings": _settings(run.contender),
+        "settings": settings_of(run.contender),
         "budget": run.budget(),
         "histories": histories,
         "seconds_per_epoch": float(np.median(fit.seconds)),
