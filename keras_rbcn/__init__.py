@@ -4,7 +4,15 @@
 from keras_rbcn import _backend  # isort: skip  # noqa: F401
 from importlib.metadata import version as _version
 
-from keras_rbcn import applications, callbacks, datasets, discriminators, layers, losses
+from keras_rbcn import (
+    applications,
+    callbacks,
+    datasets,
+    discriminators,
+    layers,
+    losses,
+    recipes,
+)
 from keras_rbcn.conversion import (
     BinarizationReport,
     BinaryInputsReport,
@@ -42,4 +50,5 @@ __all__ = [
     "layers",
     "losses",
     "profile",
+    "recipes",
 ]

@@ -145,7 +145,9 @@ def test_a_run_is_known_by_what_it_does_not_by_its_name():
     assert contenders.settings_of("R+G")["settings"].items() >= names.items()
     same = contenders.Question("R", "another name", contenders.contender("R+G"))
     with mock.patch.dict(contenders.QUESTIONS, {"R, another name": same}):
-        runs = [training.Run("small", name, 1e-2, 0) for name in ("R+G", "R, another name")]
+        runs = [
+            training.Run("small", name, 1e-2, 0) for name in ("R+G", "R, another name")
+        ]
         assert runs[0].digest() == runs[1].digest()
         found = lines.of([line("R+G", 0.8)], "small", "R, another name")
         assert [row["validation_accuracy"] for row in found] == [0.8]

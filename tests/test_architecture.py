@@ -27,6 +27,7 @@ ROAD = [
     "conversion",
     "applications",
     "training",
+    "recipes",
     "callbacks",
     "tflite",
     "profiling",

@@ -15,7 +15,6 @@ from keras_rbcn.cli.errors import UserError, one_line
 from keras_rbcn.cli.files import folder_path
 from keras_rbcn.cli.train import RunSettings, options, run_training
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE
-from keras_rbcn.training.settings import TrainingSettings
 
 INTERRUPTED = 130
 
@@ -217,24 +216,22 @@ def train(
     epochs: options.Epochs = 20,
     batch_size: options.BatchSize = 64,
     optimizer: options.Optimizer = "adam",
-    learning_rate: options.LearningRate = 1e-3,
+    learning_rate: options.LearningRate = None,
     schedule: options.Schedule = "cosine",
-    kernel_weight: options.KernelWeight = TrainingSettings.kernel_weight,
-    adversarial_weight: options.AdversarialWeight = TrainingSettings.adversarial_weight,
-    feature_matching_weight: options.FeatureMatchingWeight = (
-        TrainingSettings.feature_matching_weight
-    ),
-    distillation: options.Distillation = TrainingSettings.distillation,
-    temperature: options.Temperature = TrainingSettings.temperature,
-    attention_weight: options.AttentionWeight = TrainingSettings.attention_weight,
-    label_smoothing: options.LabelSmoothing = TrainingSettings.label_smoothing,
-    gradient_penalty: options.GradientPenalty = TrainingSettings.gradient_penalty,
-    adversarial_loss: options.AdversarialLoss = "least_squares",
-    kernel_loss_gradient: options.KernelLossGradient = "straight_through",
-    discriminator_accuracy_limit: options.DiscriminatorAccuracyLimit = (
-        TrainingSettings.discriminator_accuracy_limit
-    ),
-    taps: options.Taps = "convolution",
+    recipe: options.Recipe = "default",
+    kernel_weight: options.KernelWeight = None,
+    adversarial_weight: options.AdversarialWeight = None,
+    feature_matching_weight: options.FeatureMatchingWeight = None,
+    distillation: options.Distillation = None,
+    temperature: options.Temperature = None,
+    attention_weight: options.AttentionWeight = None,
+    label_smoothing: options.LabelSmoothing = None,
+    gradient_penalty: options.GradientPenalty = None,
+    adversarial_loss: options.AdversarialLoss = None,
+    kernel_loss_gradient: options.KernelLossGradient = None,
+    discriminator_accuracy_limit: options.DiscriminatorAccuracyLimit = None,
+    taps: options.Taps = None,
+    strategy_b_learning_rate: options.StrategyBLearningRate = None,
     output: options.Output,
     overwrite: options.Overwrite = False,
     seed: options.Seed = 0,
@@ -255,7 +252,7 @@ def train(
     """
     settings = dict(locals())  # All options, by their names.
     del settings["config"]  # It has become the defaults of the others.
-    run_training(RunSettings(**settings))
+    run_training(RunSettings.from_options(settings))
 
 
 @app.command()

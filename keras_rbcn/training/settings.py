@@ -12,13 +12,14 @@ from keras_rbcn.losses.kernel import KERNEL_LOSS_GRADIENTS
 
 # A number, or a value of the step: what Keras offers for learning rates.
 Weight = Any
-_WEIGHTS = (
-    "kernel_weight",
+# What a teacher is needed for.
+_TEACHERS_WEIGHTS = (
     "adversarial_weight",
     "feature_matching_weight",
     "distillation",
     "attention_weight",
 )
+_WEIGHTS = ("kernel_weight", *_TEACHERS_WEIGHTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,13 +109,20 @@ class TrainingSettings:
         value = getattr(self, name)
         return value(step) if _is_schedule(value) else value
 
+    def without_teacher(self) -> TrainingSettings:
+        """The same, with all off that a teacher is needed for."""
+        return dataclasses.replace(self, **dict.fromkeys(_TEACHERS_WEIGHTS, 0.0))
+
+    def to_arguments(self) -> dict[str, Any]:
+        """The settings as arguments of `RBCNModel.compile`."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as arguments of `RBCNModel.compile`, schedules serialized."""
         serialize = keras.saving.serialize_keras_object
         return {
-            field.name: serialize(value) if _is_schedule(value) else value
-            for field in dataclasses.fields(self)
-            for value in [getattr(self, field.name)]
+            name: serialize(value) if _is_schedule(value) else value
+            for name, value in self.to_arguments().items()
         }
 
 

@@ -8,13 +8,14 @@ import pytest
 import yaml
 from outcomes import assert_user_error
 
-from keras_rbcn import RBCNModel, binarize
+from keras_rbcn import binarize
 from keras_rbcn.cli import app
 from keras_rbcn.cli.train import options
 from keras_rbcn.cli.train.config import to_yaml
 from keras_rbcn.conversion.binarize import STYLES
 from keras_rbcn.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_rbcn.losses.kernel import KERNEL_LOSS_GRADIENTS
+from keras_rbcn.recipes import RECIPES
 from keras_rbcn.training.taps import AUTOMATIC_TAPS
 
 # Every setting, with another value than its default.
@@ -30,6 +31,7 @@ TYPED = {
     "optimizer": "sgd",
     "learning_rate": "1e-5",
     "schedule": "constant",
+    "recipe": "paper",
     "kernel_weight": "2e-3",
     "adversarial_weight": "0.5",
     "feature_matching_weight": "0.25",
@@ -42,6 +44,7 @@ TYPED = {
     "kernel_loss_gradient": "full",
     "discriminator_accuracy_limit": "0.9",
     "taps": "none",
+    "strategy_b_learning_rate": "3e-4",
     "output": "results",
     "overwrite": "true",
     "seed": "11",
@@ -80,7 +83,7 @@ def _as_arguments(values):
 
 def test_the_same_settings_from_three_sources(settings, tmp_path):
     expected = settings(*_as_arguments(TYPED))
-    defaults = settings(*REQUIRED)
+    defaults = settings("--teacher", "t.keras", *REQUIRED)
     for field in dataclasses.fields(expected):
         assert field.name in TYPED
         assert getattr(expected, field.name) != getattr(defaults, field.name)
@@ -94,7 +97,7 @@ def test_the_same_settings_from_three_sources(settings, tmp_path):
         (tmp_path / name).write_text("# of a test\n" + "\n".join(lines))
         assert settings("--config", name) == expected
     text = ("teacher", "student", "style", "data", "optimizer", "schedule", "output")
-    text += ("adversarial_loss", "kernel_loss_gradient", "taps")
+    text += ("adversarial_loss", "kernel_loss_gradient", "taps", "recipe")
     lines = [
         f'{name} = "{value}"' if name in text else f"{name} = {value}"
         for name, value in TYPED.items()
@@ -144,13 +147,19 @@ def test_what_is_written_is_read_as_the_same(settings, tmp_path):
     assert yaml.safe_load(to_yaml(named, "run.yaml"))["data"] == "digits"
 
 
-def test_defaults_of_the_method_are_those_of_compile(settings):
-    parameters = inspect.signature(RBCNModel.compile).parameters
-    found = settings(*REQUIRED).method
-    assert found == {name: parameters[name].default for name in found}
-    assert {"kernel_weight", "adversarial_loss", "temperature"} <= set(found)
-    taps = inspect.signature(RBCNModel).parameters["taps"].default
-    assert settings(*REQUIRED).taps == taps
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_decides_what_is_not_given(settings, name, tmp_path):
+    recipe = RECIPES[name]()
+    with_teacher = ["--teacher", "t.keras", *REQUIRED]
+    assert settings(*with_teacher, "--recipe", name).as_recipe() == recipe
+    (tmp_path / "run.yaml").write_text(f"recipe: {name}\nkernel_weight: 0.25\n")
+    found = settings(*with_teacher, "--config", "run.yaml", "--taps", "none")
+    method = dataclasses.replace(recipe.settings, kernel_weight=0.25)
+    assert found.as_recipe() == dataclasses.replace(recipe, settings=method, taps=[])
+    # What needs a teacher is off without one.
+    assert settings(*REQUIRED, "--recipe", name).as_recipe() == recipe.without_teacher()
+    default = settings(*with_teacher)
+    assert (default.as_recipe() == recipe) == (name == "default")
 
 
 @pytest.mark.parametrize(
@@ -160,10 +169,13 @@ def test_defaults_of_the_method_are_those_of_compile(settings):
         (options.KernelLossGradient, KERNEL_LOSS_GRADIENTS),
         (options.Taps, (*AUTOMATIC_TAPS, "none")),
         (options.StyleName, STYLES),
+        (options.Recipe, RECIPES),
     ],
 )
 def test_choices_are_those_of_the_library(option, known):
     choices = option if option is options.StyleName else typing.get_args(option)[0]
+    if type(None) in typing.get_args(choices):  # Then the recipe decides.
+        choices = typing.get_args(choices)[0]
     assert typing.get_args(choices) == tuple(known)
 
 

@@ -12,7 +12,6 @@ from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
 from keras_rbcn.cli.models import load_model
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE, RunSettings
 from keras_rbcn.conversion import BinarizationReport, binarize
-from keras_rbcn.training import RBCNModel
 from keras_rbcn.training.settings import outputs_from_logits
 
 MOMENTUM = 0.9
@@ -64,32 +63,33 @@ def load_networks(settings: RunSettings) -> Networks:
         else:
             style = settings.style or DEFAULT_STYLE
             student, report = binarize(teacher, style=style, return_report=True)
-        taps = [] if settings.taps == "none" else settings.taps
-        rbcn = RBCNModel(student, teacher, taps)
+        rbcn = settings.as_recipe().model(student, teacher)
         shape, classes = _input_shape(student), _classes(student)
     return Networks(rbcn, report, shape, classes)
 
 
 def compile_networks(rbcn: Any, settings: RunSettings, steps_per_epoch: int) -> None:
     """Gives the `RBCNModel`, and its teacher, optimizer, losses and metrics."""
-    rate: Any = settings.learning_rate
-    if settings.schedule == "cosine":
-        steps = settings.epochs * steps_per_epoch
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    if settings.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(rate)
-    else:
-        optimizer = keras.optimizers.SGD(rate, momentum=MOMENTUM)
+    arguments = settings.as_recipe().compile_arguments(settings.epochs, steps_per_epoch)
+    arguments["optimizer"] = _optimizer(settings, settings.epochs * steps_per_epoch)
     with _advice_for_options(), user_errors():
         (from_logits,) = outputs_from_logits(rbcn.student, rbcn.student, None)
         rbcn.compile(
-            optimizer,
-            keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
             metrics=[_accuracy()],
-            **settings.method,
+            **arguments,
         )
     if rbcn.teacher is not None:
         rbcn.teacher.compile(metrics=[_accuracy()])
+
+
+def _optimizer(settings: RunSettings, steps: int) -> Any:
+    rate: Any = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    if settings.optimizer == "adam":
+        return keras.optimizers.Adam(rate)
+    return keras.optimizers.SGD(rate, momentum=MOMENTUM)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,12 @@ _MODELS, _DATA, _FIT, _METHOD, _RUN = (
     "Method (as in RBCNModel.compile)",
     "Run",
 )
+
+
+def _of_recipe(help_: str | None, panel: str = _METHOD) -> Any:
+    """An option whose default, None, means that the recipe decides."""
+    return typer.Option(help=help_, show_default="the recipe's", rich_help_panel=panel)
+
 
 StyleName = Literal["birealnet", "reactnet", "plain"]
 
@@ -97,9 +103,7 @@ Optimizer = Annotated[
         rich_help_panel=_FIT,
     ),
 ]
-LearningRate = Annotated[
-    float, typer.Option(help="At the start.", rich_help_panel=_FIT)
-]
+LearningRate = Annotated[float | None, _of_recipe("At the start.", _FIT)]
 Schedule = Annotated[
     Literal["cosine", "constant"],
     typer.Option(
@@ -110,58 +114,49 @@ Schedule = Annotated[
 
 # --- method -----------------------------------------------------------------------
 
-KernelWeight = Annotated[
-    float, typer.Option(help="Of the kernel loss.", rich_help_panel=_METHOD)
-]
-AdversarialWeight = Annotated[
-    float, typer.Option(help="Of the adversarial loss.", rich_help_panel=_METHOD)
-]
-FeatureMatchingWeight = Annotated[
-    float,
+
+Recipe = Annotated[
+    Literal["default", "paper"],
     typer.Option(
-        help="Of matching what the discriminators' hidden layers see.",
+        help="Where the settings come from that are not given: what did best in this "
+        "project's study, or RBCN as in its paper.",
         rich_help_panel=_METHOD,
     ),
 ]
-Distillation = Annotated[
-    float,
-    typer.Option(help="Weight of logits distillation.", rich_help_panel=_METHOD),
+KernelWeight = Annotated[float | None, _of_recipe("Of the kernel loss.")]
+AdversarialWeight = Annotated[float | None, _of_recipe("Of the adversarial loss.")]
+FeatureMatchingWeight = Annotated[
+    float | None, _of_recipe("Of matching what the discriminators' hidden layers see.")
 ]
-Temperature = Annotated[
-    float, typer.Option(help="Of logits distillation.", rich_help_panel=_METHOD)
-]
-AttentionWeight = Annotated[
-    float, typer.Option(help="Of attention matching.", rich_help_panel=_METHOD)
-]
-LabelSmoothing = Annotated[
-    float, typer.Option(help="Of the discriminators' losses.", rich_help_panel=_METHOD)
-]
+Distillation = Annotated[float | None, _of_recipe("Weight of logits distillation.")]
+Temperature = Annotated[float | None, _of_recipe("Of logits distillation.")]
+AttentionWeight = Annotated[float | None, _of_recipe("Of attention matching.")]
+LabelSmoothing = Annotated[float | None, _of_recipe("Of the discriminators' losses.")]
 GradientPenalty = Annotated[
-    float,
-    typer.Option(
-        help="Weight of the discriminators' R1 penalty.", rich_help_panel=_METHOD
-    ),
+    float | None, _of_recipe("Weight of the discriminators' R1 penalty.")
 ]
 AdversarialLoss = Annotated[
-    Literal["least_squares", "log", "relativistic"],
-    typer.Option(rich_help_panel=_METHOD),
+    Literal["least_squares", "log", "relativistic"] | None, _of_recipe(None)
 ]
 KernelLossGradient = Annotated[
-    Literal["straight_through", "full"], typer.Option(rich_help_panel=_METHOD)
+    Literal["straight_through", "full"] | None, _of_recipe(None)
 ]
 DiscriminatorAccuracyLimit = Annotated[
-    float,
-    typer.Option(
-        help="Discriminators that tell more of a batch apart rest on it.",
-        rich_help_panel=_METHOD,
-    ),
+    float | None,
+    _of_recipe("Discriminators that tell more of a batch apart rest on it."),
 ]
 Taps = Annotated[
-    Literal["convolution", "stage", "none"],
-    typer.Option(
-        help="Which feature maps have a discriminator: of each 1-bit convolution, of "
-        "the last of each stage, or none.",
-        rich_help_panel=_METHOD,
+    Literal["convolution", "stage", "none"] | None,
+    _of_recipe(
+        "Which feature maps have a discriminator: of each 1-bit convolution, of "
+        "the last of each stage, or none."
+    ),
+]
+StrategyBLearningRate = Annotated[
+    float | None,
+    _of_recipe(
+        "Of strategy B, which after each epoch trains what is neither kernel nor "
+        "scale; 0 for no such step."
     ),
 ]
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from keras_rbcn.cli.errors import UserError, user_errors
 from keras_rbcn.cli.models import check_keras_file
+from keras_rbcn.recipes import RECIPES, Recipe
 from keras_rbcn.training.settings import TrainingSettings
 
 DEFAULT_STYLE: Literal["birealnet"] = "birealnet"
@@ -17,7 +18,10 @@ DEFAULT_STYLE: Literal["birealnet"] = "birealnet"
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The options of `keras-rbcn train`; see `keras_rbcn.cli.train.options`."""
+    """The options of `keras-rbcn train`, what its recipe decides included.
+
+    See `keras_rbcn.cli.train.options` for each.
+    """
 
     teacher: Path | None
     student: Path | None
@@ -30,6 +34,7 @@ class RunSettings:
     optimizer: str
     learning_rate: float
     schedule: str
+    recipe: str
     kernel_weight: float
     adversarial_weight: float
     feature_matching_weight: float
@@ -42,10 +47,34 @@ class RunSettings:
     kernel_loss_gradient: str
     discriminator_accuracy_limit: float
     taps: str
+    strategy_b_learning_rate: float
     output: Path
     overwrite: bool
     seed: int
     deterministic: bool
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> RunSettings:
+        """The options, completed by the recipe where they are None.
+
+        Args:
+            options: All of `keras-rbcn train` but `config`, by their names.
+        """
+        recipe = RECIPES[options["recipe"]]()
+        if options["teacher"] is None:
+            recipe = recipe.without_teacher()
+        decides = {
+            **recipe.settings.to_arguments(),
+            "taps": recipe.taps or "none",
+            "learning_rate": recipe.learning_rate,
+            "strategy_b_learning_rate": recipe.strategy_b_learning_rate,
+        }
+        return cls(
+            **{
+                name: decides.get(name) if value is None else value
+                for name, value in options.items()
+            }
+        )
 
     def check(self) -> None:
         """Raises UserError if settings are out of range, or contradict each other."""
@@ -63,6 +92,12 @@ class RunSettings:
             raise UserError(
                 "expected --learning-rate to be a positive number, received "
                 f"{self.learning_rate}."
+            )
+        rate = self.strategy_b_learning_rate
+        if not 0 <= rate < math.inf:
+            raise UserError(
+                "expected --strategy-b-learning-rate to be a number of at least 0, "
+                f"received {rate}."
             )
         fraction = self.validation_fraction
         if fraction is not None and not 0 < fraction < 1:
@@ -82,3 +117,12 @@ class RunSettings:
         names = {field.name for field in dataclasses.fields(TrainingSettings)}
         own = dataclasses.asdict(self)
         return {name: value for name, value in own.items() if name in names}
+
+    def as_recipe(self) -> Recipe:
+        """The recipe of this training."""
+        return Recipe(
+            TrainingSettings(**self.method),
+            [] if self.taps == "none" else self.taps,
+            self.learning_rate,
+            self.strategy_b_learning_rate,
+        )

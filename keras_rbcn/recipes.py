@@ -1,0 +1,142 @@
+"""Recipes: settings of a training that belong together, and what they rest on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from keras_rbcn._backend import keras
+from keras_rbcn.training import RBCNModel
+from keras_rbcn.training.settings import TrainingSettings
+
+__all__ = ["RECIPES", "Recipe", "default", "paper"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a student is trained: feature taps, weights of the losses, learning rates.
+
+    Attributes:
+        settings: Arguments of `RBCNModel.compile` that belong to the method.
+        taps: Argument `taps` of `RBCNModel`.
+        learning_rate: Of Adam at the start; it falls to 0 by half a cosine.
+        strategy_b_learning_rate: The same of strategy B's Adam, which makes a step
+            after each epoch; 0.0 to do without.
+
+    Example:
+        >>> recipe = dataclasses.replace(paper(), learning_rate=1e-3)
+        >>> recipe.learning_rate, recipe.settings.kernel_loss_gradient
+        (0.001, 'straight_through')
+    """
+
+    settings: TrainingSettings
+    taps: str | Sequence[Any]
+    learning_rate: float
+    strategy_b_learning_rate: float = 0.0
+
+    def without_teacher(self) -> Recipe:
+        """The same for a student that has no teacher: all off that needs one."""
+        settings = self.settings.without_teacher()
+        return dataclasses.replace(self, settings=settings, taps=[])
+
+    def model(self, student: Any, teacher: Any = None, **kwargs: Any) -> RBCNModel:
+        """An `RBCNModel` with the recipe's taps.
+
+        Args:
+            student: Built 1-bit Keras model.
+            teacher: Trained full-precision Keras model; None for a recipe
+                `without_teacher`.
+            **kwargs: What else `RBCNModel` takes.
+
+        Raises:
+            ValueError: If student and teacher do not fit, as in `RBCNModel`.
+            TypeError: For an unknown argument.
+        """
+        return RBCNModel(student, teacher, self.taps, **kwargs)
+
+    def compile_arguments(self, epochs: int, steps_per_epoch: int) -> dict[str, Any]:
+        """Arguments for `RBCNModel.compile`, for a training of a given length.
+
+        With new optimizers at each call.
+
+        Args:
+            epochs: Of the training.
+            steps_per_epoch: Batches in an epoch.
+
+        Raises:
+            ValueError: If `epochs` or `steps_per_epoch` is no whole number of at
+                least 1.
+
+        Example:
+            >>> arguments = default().compile_arguments(epochs=10, steps_per_epoch=100)
+            >>> rate = arguments["optimizer"].get_config()["learning_rate"]
+            >>> rate["class_name"], rate["config"]["decay_steps"]
+            ('CosineDecay', 1000)
+        """
+        for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
+            if value != int(value) or value < 1:
+                raise ValueError(
+                    f"Expected `{name}` to be a whole number of at least 1, received: "
+                    f"{name}={value!r}."
+                )
+        arguments = self.settings.to_arguments()
+        arguments["optimizer"] = _adam(self.learning_rate, epochs * steps_per_epoch)
+        if self.strategy_b_learning_rate:
+            arguments["strategy_b_optimizer"] = _adam(
+                self.strategy_b_learning_rate, epochs
+            )
+            arguments["strategy_b_every"] = int(steps_per_epoch)
+        return arguments
+
+
+def _adam(rate: float, steps: int) -> Any:
+    schedule = keras.optimizers.schedules.CosineDecay(rate, int(steps))
+    return keras.optimizers.Adam(schedule)
+
+
+def default() -> Recipe:
+    """What did best in this project's own study: docs/evidence.md.
+
+    Example:
+        >>> recipe = default()
+        >>> def train(student, teacher, images, labels, loss, epochs=10):
+        ...     model = recipe.model(student, teacher)
+        ...     steps = -(-len(images) // 64)
+        ...     model.compile(loss=loss, **recipe.compile_arguments(epochs, steps))
+        ...     return model.fit(images, labels, batch_size=64, epochs=epochs)
+    """
+    return Recipe(TrainingSettings(), "convolution", learning_rate=1e-2)
+
+
+def paper() -> Recipe:
+    """RBCN as its paper has it, as far as the paper tells.
+
+    The kernel loss with the gradient of equation 3.71, the adversarial loss in least
+    squares, as in the update rule (3.72), with the weight 1 that it has there,
+    discriminators that learn from every batch, and strategy B after each epoch. The
+    paper does not give the weight of the kernel loss, nor learning rates: those here
+    are this project's.
+
+    Example:
+        >>> paper().settings.adversarial_weight
+        1.0
+
+    Reference:
+        RBCN, arXiv 1908.07748; "Binary Neural Networks: Algorithms, Architectures,
+        and Applications", section 3.6, Algorithm 13.
+    """
+    settings = TrainingSettings(
+        kernel_weight=1e-4,
+        kernel_loss_gradient="straight_through",
+        adversarial_weight=1.0,
+        adversarial_loss="least_squares",
+        discriminator_accuracy_limit=1.0,
+    )
+    return Recipe(
+        settings, "convolution", learning_rate=1e-2, strategy_b_learning_rate=1e-3
+    )
+
+
+RECIPES = {"default": default, "paper": paper}
+"""The recipes by their names."""

@@ -1,0 +1,106 @@
+"""Recipes: what they hold, and that a model takes them as they are."""
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+
+from keras_rbcn import RBCNModel, recipes
+from keras_rbcn._backend import keras
+from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.training.settings import TrainingSettings
+
+EPOCHS, STEPS = 2, 3
+
+
+def network(convolution):
+    inputs = keras.Input((6, 6, 1))
+    x = keras.layers.Conv2D(4, 3, name="first")(inputs)
+    x = convolution(4, 3, padding="same", name="conv")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+
+@pytest.fixture(scope="module")
+def data():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(8 * STEPS, 6, 6, 1)).astype("float32")
+    return x, random.integers(0, 3, len(x))
+
+
+@pytest.fixture(scope="module")
+def teacher(data):
+    keras.utils.set_random_seed(0)
+    model = network(keras.layers.Conv2D)
+    model.compile("adam", LOSS)
+    model.fit(*data, verbose=0)
+    return model
+
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("taught", [True, False])
+def test_a_model_takes_a_recipe_as_it_is(name, taught, teacher, data):
+    recipe = recipes.RECIPES[name]()
+    if not taught:
+        recipe = recipe.without_teacher()
+    model = recipe.model(network(RectifiedConv2D), teacher if taught else None)
+    model.compile(loss=LOSS, **recipe.compile_arguments(EPOCHS, STEPS))
+    assert model.settings == dataclasses.replace(
+        recipe.settings, strategy_b_every=model.settings.strategy_b_every
+    )
+    history = model.fit(*data, batch_size=8, epochs=EPOCHS, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert ("adversarial_loss" in history) == model.settings.uses_discriminators
+    assert [len(model.taps), model.teacher is None] == [int(taught), not taught]
+
+
+def test_rates_fall_to_zero_at_the_end(teacher, data):
+    recipe = dataclasses.replace(recipes.paper(), learning_rate=0.5)
+    arguments = recipe.compile_arguments(EPOCHS, STEPS)
+    # Strategy B makes a step after each epoch.
+    for name, rate, steps in (
+        ("optimizer", 0.5, EPOCHS * STEPS),
+        ("strategy_b_optimizer", recipe.strategy_b_learning_rate, EPOCHS),
+    ):
+        schedule = arguments[name].get_config()["learning_rate"]["config"]
+        assert (schedule["initial_learning_rate"], schedule["alpha"]) == (rate, 0.0)
+        assert schedule["decay_steps"] == steps
+    model = recipe.model(network(RectifiedConv2D), teacher)
+    model.compile(loss=LOSS, **arguments)
+    model.fit(*data, batch_size=8, epochs=EPOCHS, verbose=0)
+    assert int(arguments["optimizer"].iterations) == EPOCHS * STEPS
+    assert int(arguments["strategy_b_optimizer"].iterations) == EPOCHS
+
+
+def test_the_default_recipe_is_what_compile_does_by_default():
+    recipe = recipes.default()
+    parameters = inspect.signature(RBCNModel.compile).parameters
+    for name, value in recipe.settings.to_arguments().items():
+        assert parameters[name].default == value, name
+    assert inspect.signature(RBCNModel).parameters["taps"].default == recipe.taps
+
+
+def test_the_paper_has_what_its_equations_say():
+    recipe = recipes.paper()
+    assert recipe.settings == TrainingSettings(
+        kernel_weight=1e-4,  # Not given there.
+        kernel_loss_gradient="straight_through",  # 3.71
+        adversarial_loss="least_squares",  # 3.72
+        adversarial_weight=1.0,  # L = L_S + L_Kernel + L_Adv
+        discriminator_accuracy_limit=1.0,  # Trained in each step.
+    )
+    assert recipe.taps == "convolution"
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "name"),
+    [(0, 3, "epochs"), (2.5, 3, "epochs"), (2, 0, "steps_per_epoch")],
+)
+def test_bad_lengths(epochs, steps, name):
+    with pytest.raises(ValueError, match=rf"Expected `{name}` .*{name}="):
+        recipes.default().compile_arguments(epochs, steps)
