@@ -111,7 +111,8 @@ class TrainingSettings:
 
     def without_teacher(self) -> TrainingSettings:
         """The same, with all off that a teacher is needed for."""
-        return dataclasses.replace(self, **dict.fromkeys(_TEACHERS_WEIGHTS, 0.0))
+        off: dict[str, Any] = dict.fromkeys(_TEACHERS_WEIGHTS, 0.0)
+        return dataclasses.replace(self, **off)
 
     def to_arguments(self) -> dict[str, Any]:
         """The settings as arguments of `RBCNModel.compile`."""

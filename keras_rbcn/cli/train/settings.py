@@ -63,18 +63,17 @@ class RunSettings:
         recipe = RECIPES[options["recipe"]]()
         if options["teacher"] is None:
             recipe = recipe.without_teacher()
-        decides = {
+        decides: dict[str, Any] = {
             **recipe.settings.to_arguments(),
             "taps": recipe.taps or "none",
             "learning_rate": recipe.learning_rate,
             "strategy_b_learning_rate": recipe.strategy_b_learning_rate,
         }
-        return cls(
-            **{
-                name: decides.get(name) if value is None else value
-                for name, value in options.items()
-            }
-        )
+        values: dict[str, Any] = {
+            name: decides.get(name) if value is None else value
+            for name, value in options.items()
+        }
+        return cls(**values)
 
     def check(self) -> None:
         """Raises UserError if settings are out of range, or contradict each other."""
