@@ -39,6 +39,8 @@ class Contender:
         scale: "channel" or "layer".
         two_stages: Whether the first half of the epochs trains binary inputs with
             full-precision kernels, and the second half binary kernels as well.
+        real: "kernels" or "inputs" of the 1-bit convolutions that are not 1-bit after
+            all, to see which of the two costs what. No file for a phone comes of it.
     """
 
     network: str
@@ -49,6 +51,7 @@ class Contender:
     discriminator: dict[str, Any] = dataclasses.field(default_factory=dict)
     scale: str = "channel"
     two_stages: bool = False
+    real: str = ""
 
     def with_settings(self, **changes: Any) -> Contender:
         """The same with other arguments of `compile`."""
@@ -115,6 +118,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "scale optimizer": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
         "fresh start": _replaced(_R, from_teacher=False),
         "two stages": _replaced(_R, two_stages=True),
+        "full-precision kernels": _replaced(_R, real="kernels"),
+        "full-precision inputs": _replaced(_R, real="inputs"),
         "distillation": _RD,
     },
     "R, distillation": {

@@ -62,18 +62,24 @@ def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
         student = _cloned(student, rbcn.layers.RectifiedConv2D, scale=chosen.scale)
     if chosen.from_teacher:
         rbcn.copy_weights(teacher, student)
-    return student
+    return with_real(student, chosen.real) if chosen.real else student
 
 
-def with_real_kernels(student: Any) -> Any:
-    """The same network and weights, with binary inputs and full-precision kernels."""
+def with_real(student: Any, part: str) -> Any:
+    """The same network and weights, with full-precision "kernels" or "inputs".
+
+    Inputs are clipped to where their signs have a gradient.
+    """
 
     def clone(layer: Any) -> Any:
         config = layer.get_config()
         if not isinstance(layer, rbcn.layers.RectifiedConv2D):
             return type(layer).from_config(config)
         config.pop("scale")
-        config["kernel_quantizer"] = None
+        if part == "kernels":
+            config["kernel_quantizer"] = None
+        else:
+            config["input_quantizer"] = larq.activations.hard_tanh
         return larq.layers.QuantConv2D.from_config(config)
 
     made = keras.models.clone_model(student, clone_function=clone)

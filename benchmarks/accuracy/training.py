@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from contenders import Contender, Warmup, contender, settings_of
-from parts import SIZES, Size, model_of, network, student_of, with_real_kernels
+from parts import SIZES, Size, model_of, network, student_of, with_real
 from places import Places
 from result_files import machine
 from sklearn.model_selection import train_test_split
@@ -129,7 +129,7 @@ def _student_trained(fit: Fit, chosen: Contender, teacher: Any, student: Any) ->
     size, epochs = SIZES[fit.run.size], fit.run.budget()["epochs"]
     if not chosen.two_stages:
         return [fit(model_of(chosen, size, teacher, student), 0, epochs)]
-    first = with_real_kernels(student)
+    first = with_real(student, "kernels")
     # Automatic taps are of rectified convolutions, which it has not.
     plain = dataclasses.replace(chosen, taps=[]).with_settings(adversarial_weight=0.0)
     histories = [fit(model_of(plain, size, teacher, first), 0, epochs // 2)]
