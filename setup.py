@@ -39,6 +39,13 @@ setup(
         "typer>=0.19",
     ],
     extras_require={
+        # To sign and verify, and to encrypt, what is shipped.
+        # model-signing 1.1 imports OpenSSL, and does not ask for it.
+        "signing": ["cryptography>=45", "model-signing>=1.1,<2", "pyopenssl>=25"],
+        # To run files in LiteRT's own interpreter too.
+        # Its backports.strenum is for Python below 3.11 alone from 1.3 on, which one
+        # lock for all versions cannot tell.
+        "litert": ["ai-edge-litert>=2", "backports.strenum<1.3"],
         "test": [
             "hypothesis>=6.100",
             "ipykernel>=6.29",
