@@ -138,6 +138,9 @@ def test_rates_are_chosen_by_the_first_seed_of_the_small_networks():
     teacher = f"{contenders.TEACHER}-0-0.001-small"
     assert lines.best_teacher(rows, "small") == teacher
     assert lines.best_teacher(rows, "digits") is None
+    # Longer training is with the same teacher.
+    assert lines.best_teacher(rows, "long") == teacher
+    assert lines.best_rate(rows, contenders.TEACHER, "long") == 1e-3
 
 
 def test_a_run_is_known_by_what_it_does_not_by_its_name():

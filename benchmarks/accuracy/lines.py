@@ -15,6 +15,8 @@ RATES = (3e-3, 1e-2, 3e-2)
 # Where it chooses: at the first seed of the small networks, where runs are short. The
 # teacher, which all others need, chooses at each size.
 CHOSEN_AT = "small"
+# Sizes whose teachers are those of another one.
+TEACHERS_OF = {"long": "small"}
 
 
 def read_lines(path: Path) -> Rows:
@@ -28,6 +30,8 @@ def of(rows: Rows, size: str, contender: str, **fields: Any) -> Rows:
 
     Known by its settings: it may have run under another name.
     """
+    if contender == TEACHER:
+        size = TEACHERS_OF.get(size, size)
     wanted = {"size": size, "settings": settings_of(contender), **fields}
     return [
         row for row in rows if all(row[name] == value for name, value in wanted.items())
@@ -41,7 +45,7 @@ def best_rate(rows: Rows, contender: str, size: str) -> float | None:
     """
     while contender in QUESTIONS:
         contender = QUESTIONS[contender].base
-    where = size if contender == TEACHER else CHOSEN_AT
+    where = TEACHERS_OF.get(size, size) if contender == TEACHER else CHOSEN_AT
     # At another size there is only what was chosen here; so for a size to try scripts.
     candidates = of(rows, where, contender, seed=0) or of(rows, size, contender, seed=0)
     if not candidates:

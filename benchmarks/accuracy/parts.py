@@ -33,6 +33,8 @@ _FASHION = Size("fashion_mnist", 28, 2, (16, 32, 64), 2, 50_000, 128, 20, 10)
 SIZES = {
     "small": _FASHION,
     "large": _FASHION._replace(stages=(32, 64, 128)),
+    # Four times as long, with the teacher of the small networks.
+    "long": _FASHION._replace(epochs=40),
     # The short version, for a first look: the same networks with half the depth.
     "digits": Size("digits", 8, 1, (16, 32, 64), 1, 1_100, 32, 30, 30),
     # To try the scripts, and in their test.
