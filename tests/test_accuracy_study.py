@@ -97,8 +97,8 @@ def test_a_change_changes_its_contender_and_nothing_else():
         assert question.contender != base
     for base, change, field in [
         ("R", "scale per layer", "scale"),
-        ("R+G", "taps at stages", "taps"),
-        ("R+G", "16 units", "discriminator"),
+        ("R+G, weight 0.1", "taps at stages", "taps"),
+        ("R+G, weight 0.1", "16 units", "discriminator"),
     ]:
         changed = vars(contenders.contender(f"{base}, {change}"))
         same = vars(contenders.contender(base))

@@ -12,6 +12,8 @@ TEACHER = "full precision"
 # teacher's for each second one. Names are completed by stage and block.
 ADDITIONS = "every addition"
 STAGE_ADDITIONS = "the last addition of each stage"
+# As many steps as an epoch has.
+EACH_EPOCH = "each epoch"
 
 
 class Warmup(NamedTuple):
@@ -65,7 +67,7 @@ def _replaced(base: Contender, **changes: Any) -> Contender:
 _OFF = {"kernel_weight": 0.0, "adversarial_weight": 0.0}
 _JUDGED = {
     **_OFF,
-    "adversarial_weight": 0.1,
+    "adversarial_weight": 0.01,
     "adversarial_loss": "least_squares",
     "discriminator_accuracy_limit": 0.8,
 }
@@ -89,6 +91,14 @@ CONTENDERS: dict[str, Contender] = {
     "R": _R,
     "R+G": _RG,
     "R+G+B": _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1}),
+    "RBCN as in its paper": _replaced(
+        _RG, optimizers={"strategy_b_optimizer": 0.1}
+    ).with_settings(
+        **_PAPER,
+        adversarial_weight=1.0,
+        discriminator_accuracy_limit=1.0,
+        strategy_b_every=EACH_EPOCH,
+    ),
     "R+G, distillation": _RG.with_settings(**_DISTILLED),
     "ReActNet": _replaced(_PLAIN, network="reactnet"),
     "ReActNet, R+G, distillation": _replaced(_RG, network="reactnet").with_settings(
@@ -96,6 +106,7 @@ CONTENDERS: dict[str, Contender] = {
     ),
 }
 
+_RG01 = _RG.with_settings(adversarial_weight=0.1)
 _RD = _R.with_settings(**_DISTILLED)
 _FULL = {"kernel_weight": 1e-4, "kernel_loss_gradient": "full"}
 _MATCHED = {"feature_matching_weight": 1.0}
@@ -133,36 +144,38 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
     },
     "R+G": {
-        "weight 0.01": _RG.with_settings(adversarial_weight=0.01),
+        "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
         "kernel loss as in the paper": _RG.with_settings(**_PAPER),
-        "taps at stages": _replaced(_RG, taps="stage"),
-        "taps at additions": _replaced(_RG, taps=ADDITIONS),
-        "taps at stages' additions": _replaced(_RG, taps=STAGE_ADDITIONS),
-        "warmed up": _RG.with_settings(adversarial_weight=Warmup(0.1, epochs=2)),
-        "log": _RG.with_settings(adversarial_loss="log"),
-        "relativistic": _RG.with_settings(adversarial_loss="relativistic"),
-        "no limit": _RG.with_settings(discriminator_accuracy_limit=1.0),
-        "label smoothing": _RG.with_settings(label_smoothing=0.1),
-        "gradient penalty": _RG.with_settings(gradient_penalty=1.0),
-        "spectral normalization": _replaced(
-            _RG, discriminator={"spectral_normalization": True}
-        ),
-        "pooled to 1x1": _replaced(_RG, discriminator={"grid": 1}),
-        "16 units": _replaced(_RG, discriminator={"units": 16}),
-        "faster discriminators": _replaced(
-            _RG, optimizers={"discriminator_optimizer": 0.3}
-        ),
-        "feature matching 0.1": _RG.with_settings(feature_matching_weight=0.1),
-        "feature matching 1": _RG.with_settings(**_MATCHED),
-        "feature matching 10": _RG.with_settings(feature_matching_weight=10.0),
     },
-    "R+G, feature matching 1": {
-        "taps at additions": _replaced(_RG, taps=ADDITIONS).with_settings(**_MATCHED),
+    "R+G, weight 0.1": {
+        "taps at stages": _replaced(_RG01, taps="stage"),
+        "taps at additions": _replaced(_RG01, taps=ADDITIONS),
+        "taps at stages' additions": _replaced(_RG01, taps=STAGE_ADDITIONS),
+        "warmed up": _RG01.with_settings(adversarial_weight=Warmup(0.1, epochs=2)),
+        "log": _RG01.with_settings(adversarial_loss="log"),
+        "relativistic": _RG01.with_settings(adversarial_loss="relativistic"),
+        "no limit": _RG01.with_settings(discriminator_accuracy_limit=1.0),
+        "label smoothing": _RG01.with_settings(label_smoothing=0.1),
+        "gradient penalty": _RG01.with_settings(gradient_penalty=1.0),
+        "spectral normalization": _replaced(
+            _RG01, discriminator={"spectral_normalization": True}
+        ),
+        "pooled to 1x1": _replaced(_RG01, discriminator={"grid": 1}),
+        "16 units": _replaced(_RG01, discriminator={"units": 16}),
+        "faster discriminators": _replaced(
+            _RG01, optimizers={"discriminator_optimizer": 0.3}
+        ),
+        "feature matching 0.1": _RG01.with_settings(feature_matching_weight=0.1),
+        "feature matching 1": _RG01.with_settings(**_MATCHED),
+        "feature matching 10": _RG01.with_settings(feature_matching_weight=10.0),
+    },
+    "R+G, weight 0.1, feature matching 1": {
+        "taps at additions": _replaced(_RG01, taps=ADDITIONS).with_settings(**_MATCHED),
         "untrained discriminators": _replaced(
-            _RG, optimizers={"discriminator_optimizer": 0.0}
+            _RG01, optimizers={"discriminator_optimizer": 0.0}
         ).with_settings(**_MATCHED, adversarial_weight=0.0),
-        "distillation": _RG.with_settings(**_DISTILLED, **_MATCHED),
+        "distillation": _RG01.with_settings(**_DISTILLED, **_MATCHED),
     },
 }
 

@@ -10,7 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
-from contenders import Contender, Warmup, contender, settings_of
+from contenders import EACH_EPOCH, Contender, Warmup, contender, settings_of
 from parts import SIZES, Size, model_of, network, student_of, with_real
 from places import Places
 from result_files import machine
@@ -183,6 +183,8 @@ def compile_for(
         return keras.optimizers.Adam(schedules.CosineDecay(rate * factor, steps))
 
     def setting(value: Any) -> Any:
+        if value == EACH_EPOCH:
+            return steps_per_epoch
         if not isinstance(value, Warmup):
             return value
         steps = value.epochs * steps_per_epoch
