@@ -8,10 +8,12 @@ from keras_rbcn import (
     applications,
     callbacks,
     datasets,
+    device,
     discriminators,
     layers,
     losses,
     recipes,
+    signing,
 )
 from keras_rbcn.conversion import (
     BinarizationReport,
@@ -44,6 +46,7 @@ __all__ = [
     "check_binary_inputs",
     "copy_weights",
     "datasets",
+    "device",
     "discriminators",
     "export_tflite",
     "flatten",
@@ -51,4 +54,5 @@ __all__ = [
     "losses",
     "profile",
     "recipes",
+    "signing",
 ]

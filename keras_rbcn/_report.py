@@ -62,6 +62,28 @@ class Report:
         raise NotImplementedError
 
 
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Writes a figure of matplotlib to a file, which is never half-written.
+
+    Args:
+        figure: The figure.
+        path: The file. How its name ends tells the format.
+
+    Raises:
+        ValueError: If the name ends in no format that matplotlib writes.
+    """
+    formats = figure.canvas.get_supported_filetypes()
+    # Left to matplotlib, a name without an ending would get one.
+    if Path(path).suffix.lower().removeprefix(".") not in formats:
+        raise ValueError(
+            "Expected `path` to end in a format of figures, one of "
+            f"{', '.join(f'.{name}' for name in sorted(formats))}; received: "
+            f"path={os.fspath(path)!r}. Name the file 'profile.png', for example."
+        )
+    with replacing(Path(path)) as beside:
+        figure.savefig(beside)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from keras_rbcn.cli import commands
+from keras_rbcn.cli.benchmark import benchmark
 from keras_rbcn.cli.errors import UserError, one_line
 from keras_rbcn.cli.files import folder_path
+from keras_rbcn.cli.signing import decrypt, encrypt, keygen, sign, verify
 from keras_rbcn.cli.train import RunSettings, options, run_training
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE
 
@@ -93,8 +95,9 @@ def _root(
 ) -> None:
     if context.invoked_subcommand is None:
         raise UserError(
-            "expected a command: demo, profile, binarize, train, export or predict "
-            "(see keras-rbcn --help)"
+            "expected a command: demo, profile, binarize, train, export, predict, "
+            "benchmark, keygen, sign, verify, encrypt or decrypt (see keras-rbcn "
+            "--help)"
         )
 
 
@@ -281,12 +284,20 @@ def export(
         Path | None,
         typer.Option(metavar="FILE.json", help="Where to write the report as well."),
     ] = None,
+    runtime: Annotated[
+        Literal["lce", "litert"],
+        typer.Option(
+            help="lce for Larq Compute Engine, which is small and fast on 64-bit ARM; "
+            "litert for the stock runtime, which runs everywhere, and has larger "
+            "files and no faster convolutions.",
+        ),
+    ] = "lce",
 ) -> None:
     """Write a student as a .tflite file, and check that the file is right.
 
     If it is not, nothing is written, and the exit code is 1.
     """
-    commands.export(student, out, verify_data, rescale, report)
+    commands.export(student, out, verify_data, rescale, report, runtime)
 
 
 @app.command()
@@ -321,3 +332,9 @@ def predict(
     This is for checking: the time it takes here says nothing about a device.
     """
     commands.predict(file, images, rescale, output)
+
+
+# In files of their own, with what they do.
+app.command()(benchmark)
+for _command in (keygen, sign, verify, encrypt, decrypt):
+    app.command()(_command)

@@ -61,6 +61,7 @@ def export(
     verify_data: Path | None,
     rescale: Rescale,
     report: Path | None,
+    runtime: str,
 ) -> None:
     """See `keras_rbcn.cli.app.export`."""
     check_keras_file(student)
@@ -84,7 +85,11 @@ def export(
     try:
         with user_errors(), warning_lines():
             result = export_tflite(
-                model, out, verify_data=data, verify_samples=_VERIFIED
+                model,
+                out,
+                verify_data=data,
+                verify_samples=_VERIFIED,
+                runtime=runtime,
             )
     except ExportError as error:
         layers = [f"layer: {name}" for name in error.layers]

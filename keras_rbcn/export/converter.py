@@ -21,6 +21,7 @@ from keras_rbcn.export.calls import (
     is_quantized_convolution,
     is_required,
 )
+from keras_rbcn.export.emulation import emulated_signs, with_packed_kernels
 from keras_rbcn.export.padding import split_padding, strided_convolutions
 from keras_rbcn.export.report import ExportError
 from keras_rbcn.layers.binary_inputs import (
@@ -31,6 +32,8 @@ from keras_rbcn.layers.binary_inputs import (
 from keras_rbcn.tflite.packing import finish
 
 logger = logging.getLogger("keras_rbcn.export")
+
+LARQ, LITERT = "lce", "litert"
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,18 @@ def check_policies(model: Any) -> None:
         )
 
 
-def convert(model: Any, signature: Signature) -> Conversion:
-    """Converts the model through Larq Compute Engine.
+def convert(model: Any, signature: Signature, runtime: str = LARQ) -> Conversion:
+    """Converts the model for a runtime, one of `RUNTIMES`.
 
     Raises:
         ValueError: If a binary convolution has inputs of undefined height or width.
         ExportError: If the converter fails.
     """
-    function, calls = _trace(model, signature)
-    seen = {id(call.layer) for call in calls}
-    if any(is_required(layer) and id(layer) not in seen for layer in model.submodules):
-        # Called inside of a `tf.function` that had been traced before, or not at all.
-        with without_cached_functions():
-            _, calls = _trace(model, signature)
+    emulated = emulated_signs(model) if runtime == LITERT else contextlib.nullcontext()
+    with emulated:
+        function, calls = _trace_all(model, signature)
     _check_sizes(calls)
-    logger.info("Converting model '%s' for ARM", model.name)
+    logger.info("Converting model '%s' for the runtime '%s'", model.name, runtime)
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         # Not convert_keras_model: it tries a second way of conversion if the first
         # fails, so that the first failure, which says what is wrong, is lost. The
@@ -91,14 +91,39 @@ def convert(model: Any, signature: Signature) -> Conversion:
         module.used_variables = function.variables
         try:
             tf.saved_model.save(module, folder, signatures=function)
-            content = larq_compute_engine.convert_saved_model(folder, target="arm")
+            content = _CONVERTERS[runtime](folder, calls)
         except Exception as error:
             raise ExportError(
-                f"Larq Compute Engine could not convert model '{model.name}': "
-                f"{_first_lines(error)}"
+                f"The converter for the runtime '{runtime}' could not convert model "
+                f"'{model.name}': {_first_lines(error)}"
             ) from error
     output_names = _output_names(model, len(function.structured_outputs))
     return Conversion(finish(content, signature.names, output_names), calls)
+
+
+def _converted_by_larq(folder: str, calls: list[ConvolutionCall]) -> bytes:
+    return bytes(larq_compute_engine.convert_saved_model(folder, target="arm"))
+
+
+def _converted_by_tensorflow(folder: str, calls: list[ConvolutionCall]) -> bytes:
+    content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+    return with_packed_kernels(content, [call.signs for call in calls if call.one_bit])
+
+
+_CONVERTERS = {LARQ: _converted_by_larq, LITERT: _converted_by_tensorflow}
+# Larq Compute Engine's, with operators for 1-bit convolutions, and the stock one.
+RUNTIMES = tuple(_CONVERTERS)
+
+
+def _trace_all(model: Any, signature: Signature) -> tuple[Any, list[ConvolutionCall]]:
+    """As `_trace`, with what the user has wrapped into functions of TensorFlow."""
+    function, calls = _trace(model, signature)
+    seen = {id(call.layer) for call in calls}
+    if any(is_required(layer) and id(layer) not in seen for layer in model.submodules):
+        # Called inside of a `tf.function` that had been traced before, or not at all.
+        with without_cached_functions():
+            _, calls = _trace(model, signature)
+    return function, calls
 
 
 def _trace(model: Any, signature: Signature) -> tuple[Any, list[ConvolutionCall]]:

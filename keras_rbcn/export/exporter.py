@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import os
@@ -17,7 +18,7 @@ import numpy as np
 from keras_rbcn._backend import require_model
 from keras_rbcn._files import replacing
 from keras_rbcn._samples import input_signature
-from keras_rbcn.export.converter import check_policies, convert
+from keras_rbcn.export.converter import LARQ, LITERT, RUNTIMES, check_policies, convert
 from keras_rbcn.export.matching import (
     Matching,
     describe_operators,
@@ -32,6 +33,9 @@ from keras_rbcn.export.report import (
 )
 from keras_rbcn.export.verification import compare, verification_samples
 from keras_rbcn.tflite.interpreter import TFLiteModel
+from keras_rbcn.tflite.interpreters import LARQ as LARQ_INTERPRETER
+from keras_rbcn.tflite.interpreters import LITERT as LITERT_INTERPRETER
+from keras_rbcn.tflite.interpreters import stock_interpreters
 
 logger = logging.getLogger("keras_rbcn.export")
 _EXPORT_LOCK = threading.Lock()
@@ -51,14 +55,16 @@ def export_tflite(
     path: str | os.PathLike[str],
     verify_data: Any = None,
     verify_samples: int = 64,
+    runtime: str = LARQ,
 ) -> ExportReport:
-    """Writes a model as a .tflite file for ARM, and proves that the file is right.
+    """Writes a model as a .tflite file, and proves that the file is right.
 
-    The student goes through Larq Compute Engine's converter. Before anything is
-    written, the bytes are checked: every `RectifiedConv2D` is a 1-bit convolution
-    (`LceBconv2d`) with the student's own signs, the interpreter can allocate and run
-    the file, and its outputs agree with the student's. How agreement is judged where
-    rounding decides a sign is told in `docs/export.md`. The file holds a batch of one;
+    The student goes through Larq Compute Engine's converter, or for the stock runtime
+    through that of TensorFlow. Before anything is written, the bytes are checked: every
+    `RectifiedConv2D` is a 1-bit convolution (`LceBconv2d`, or one that emulates it)
+    with the student's own signs, the interpreter can allocate and run the file, and its
+    outputs agree with the student's. How agreement is judged where rounding decides a
+    sign is told in `docs/export.md`. The file holds a batch of one;
     `TFLiteModel.predict` takes any number of samples.
 
     Args:
@@ -73,6 +79,11 @@ def export_tflite(
             used. Random normal data, with a warning, if None.
         verify_samples: How many samples to compare at most; the first ones are taken.
             The 1-bit operators are slow on x86-64.
+        runtime: `"lce"` for that of Larq Compute Engine, which is small and fast on
+            64-bit ARM; `"litert"` for the stock one of TensorFlow Lite, now LiteRT,
+            which runs everywhere and knows no 1-bit operators: kernels take 4 bits a
+            value, and convolutions the time of real ones. That file is compared in each
+            stock interpreter that is installed.
 
     Returns:
         The report. It prints as a table.
@@ -104,40 +115,54 @@ def export_tflite(
             "Expected `verify_samples` to be a positive integer, received: "
             f"verify_samples={verify_samples!r}."
         )
+    if runtime not in RUNTIMES:
+        raise ValueError(
+            f"Expected `runtime` to be one of {RUNTIMES}, received: "
+            f"runtime={runtime!r}."
+        )
     # One at a time: comparing watches the student's layers by patching them.
     with _EXPORT_LOCK:
-        return _convert_and_verify(student, target, verify_data, verify_samples)
+        return _convert_and_verify(
+            student, target, verify_data, verify_samples, runtime
+        )
 
 
 def _convert_and_verify(
-    student: Any, target: Path, verify_data: Any, verify_samples: int
+    student: Any, target: Path, verify_data: Any, verify_samples: int, runtime: str
 ) -> ExportReport:
     check_policies(student)
     signature = input_signature(student)
     samples, data = verification_samples(verify_data, signature, verify_samples)
-    conversion = convert(student, signature)
+    conversion = convert(student, signature, runtime)
+    files = _opened(conversion.content, student, runtime)
+    file = files[0]
+    matching = match(file.graph, conversion.calls)
+    report = _report(target, conversion.content, file, student, matching, runtime)
+    if matching.failed:
+        layers = tuple(dict.fromkeys(call.name for call in matching.failed))
+        raise ExportError(matching.explain(), report, layers)
+    for file in files:
+        logger.info("Comparing file and student on %d samples", len(samples[0]))
+        agreement = compare(student, signature, file, samples, data, matching)
+        report = dataclasses.replace(report, agreement=agreement)
+        if not agreement.passed:
+            suspects = suspicious_layers(matching)
+            message = _disagreement(student, agreement, suspects)
+            raise ExportError(message, report, tuple(suspects))
+    with replacing(target) as beside:
+        beside.write_bytes(conversion.content)
+    return report
 
+
+def _opened(content: bytes, student: Any, runtime: str) -> list[TFLiteModel]:
+    """The file in each interpreter that it is compared in."""
+    names = (LARQ_INTERPRETER,) if runtime == LARQ else stock_interpreters()
     try:
-        file = TFLiteModel(conversion.content)
+        return [TFLiteModel(content, interpreter=name) for name in names]
     except ValueError as error:
         raise ExportError(
             f"The converted file of model '{student.name}' cannot be run: {error}"
         ) from error
-    matching = match(file.graph, conversion.calls)
-    report = _report(target, conversion.content, file, student, matching)
-    if matching.failed:
-        layers = tuple(dict.fromkeys(call.name for call in matching.failed))
-        raise ExportError(matching.explain(), report, layers)
-    logger.info("Comparing file and student on %d samples", len(samples[0]))
-    agreement = compare(student, signature, file, samples, data, matching)
-    report = _report(target, conversion.content, file, student, matching, agreement)
-    if not agreement.passed:
-        suspects = suspicious_layers(matching)
-        message = _disagreement(student, agreement, suspects)
-        raise ExportError(message, report, tuple(suspects))
-    with replacing(target) as beside:
-        beside.write_bytes(conversion.content)
-    return report
 
 
 def _check_path(path: str | os.PathLike[str]) -> Path:
@@ -171,7 +196,7 @@ def _report(
     file: TFLiteModel,
     student: Any,
     matching: Matching,
-    agreement: Agreement | None = None,
+    runtime: str,
 ) -> ExportReport:
     operators = describe_operators(file.graph, student, matching)
     inputs = zip(file.input_names, file.input_shapes, file.input_dtypes, strict=True)
@@ -180,6 +205,7 @@ def _report(
     )
     return ExportReport(
         path=str(target),
+        runtime=runtime,
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         inputs=tuple(ValueInfo(name, shape, str(kind)) for name, shape, kind in inputs),
@@ -190,17 +216,22 @@ def _report(
         operator_counts=dict(Counter(row.operator for row in operators)),
         binary_convolutions=tuple(matching.names),
         missing=tuple(dict.fromkeys(call.name for call in matching.missing)),
-        agreement=agreement,
-        versions={
-            "python": platform.python_version(),
-            **{package: metadata.version(package) for package in _PACKAGES},
-        },
+        agreement=None,
+        versions={"python": platform.python_version(), **_versions(runtime)},
     )
+
+
+def _versions(runtime: str) -> dict[str, str]:
+    found = {package: metadata.version(package) for package in _PACKAGES}
+    if runtime == LITERT and LITERT_INTERPRETER in stock_interpreters():
+        found["ai-edge-litert"] = metadata.version("ai-edge-litert")
+    return found
 
 
 def _disagreement(student: Any, agreement: Agreement, suspects: dict[str, str]) -> str:
     message = (
-        f"The converted file does not compute what model '{student.name}' computes: "
+        f"The converted file does not compute what model '{student.name}' computes, "
+        f"run by the interpreter '{agreement.interpreter}': "
         f"{agreement.beyond_rounding:.0%} of {agreement.samples} samples differ by "
         f"more than rounding, by up to {agreement.max_difference:.3g}. Nothing was "
         "written."

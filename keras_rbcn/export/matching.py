@@ -11,7 +11,7 @@ from keras_rbcn._backend import keras
 from keras_rbcn.export.calls import ConvolutionCall
 from keras_rbcn.export.report import OperatorReport
 from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
-from keras_rbcn.tflite.flatbuffer import SAME_PADDING, Graph, Operator
+from keras_rbcn.tflite.flatbuffer import SAME_PADDING, Graph, Operator, Tensor
 
 # Scales of at most this size are zero to the converter.
 ZERO_SCALE = 1.2e-7
@@ -23,7 +23,8 @@ class Matching:
 
     Attributes:
         graph: The file.
-        found: Index of each LceBconv2d, and the call it belongs to.
+        found: Index of each 1-bit convolution, and the call it belongs to: a
+            LceBconv2d, or a CONV_2D that emulates one.
         missing: Calls without a 1-bit convolution, of layers that should be one.
     """
 
@@ -55,22 +56,19 @@ class Matching:
 
 
 def match(graph: Graph, calls: list[ConvolutionCall]) -> Matching:
-    """Gives every call of a binary convolution its own LceBconv2d.
+    """Gives every call of a binary convolution its own 1-bit convolution of the file.
 
     They are matched by shape, strides and dilation, and by the signs of the kernel
     themselves, so that no name needs to survive the conversion. The converter negates
     filters of negative scale.
     """
-    free = {
-        index: _kernel_signs(graph, operator)
-        for index, operator in enumerate(graph.operators)
-        if operator.name == "LceBconv2d"
-    }
+    free = _kernels(graph)
     found, missing = {}, []
     for call in calls:
         signs = call.signs
-        for index, (geometry, packed) in free.items():
-            if geometry == call.signature and _equal_up_to_sign(packed, signs):
+        for index, (geometry, kernel) in free.items():
+            fits = geometry == call.signature[: len(geometry)]
+            if fits and equal_up_to_scale(kernel, signs):
                 found[index] = call
                 del free[index]
                 break
@@ -80,28 +78,58 @@ def match(graph: Graph, calls: list[ConvolutionCall]) -> Matching:
     return Matching(graph, found, missing)
 
 
-def _kernel_signs(
+def _kernels(graph: Graph) -> dict[int, tuple[tuple[int, ...], np.ndarray]]:
+    """Geometry and kernel, in the layout of Keras, of each 1-bit convolution.
+
+    One of Larq Compute Engine, or an emulated one, whose geometry is its shape alone.
+    """
+    stored = {
+        operator.outputs[0]: graph.tensors[operator.inputs[0]]
+        for operator in graph.operators
+        if operator.name == "DEQUANTIZE"
+    }
+    kernels = {}
+    for index, operator in enumerate(graph.operators):
+        if operator.name == "LceBconv2d":
+            kernels[index] = _larq_kernel(graph, operator)
+        elif operator.name == "CONV_2D":
+            kernel = stored.get(operator.inputs[1])
+            if kernel is not None and kernel.data is not None and kernel.bits == 4:
+                signs = kernel.value.transpose(1, 2, 3, 0)
+                kernels[index] = (signs.shape, signs)
+    return kernels
+
+
+def _larq_kernel(
     graph: Graph, operator: Operator
 ) -> tuple[tuple[int, ...], np.ndarray]:
-    """Geometry and signs of a 1-bit convolution, in the layout of Keras."""
     words = graph.tensors[operator.inputs[1]].value.astype("<i4")
     options = operator.options
     bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")
-    signs = bits[..., : options["channels_in"]].astype(bool).transpose(1, 2, 3, 0)
+    negative = bits[..., : options["channels_in"]].astype(bool).transpose(1, 2, 3, 0)
     geometry = (
-        *signs.shape,
+        *negative.shape,
         options["stride_height"],
         options["stride_width"],
         options["dilation_height_factor"],
         options["dilation_width_factor"],
     )
-    return geometry, signs
+    return geometry, np.where(negative, -1, 1)
 
 
-def _equal_up_to_sign(one: np.ndarray, other: np.ndarray) -> bool:
-    equal = one == other
+def equal_up_to_scale(kernel: np.ndarray, negative: np.ndarray) -> bool:
+    """Whether each filter of a kernel is a multiple, maybe of zero, of given signs.
+
+    Args:
+        kernel: Of one size within each filter, in the layout of Keras.
+        negative: Where the signs are negative; of the same layout.
+    """
+    if kernel.shape != negative.shape:
+        return False
     axes = (0, 1, 2)
-    return bool(np.all(equal.all(axes) | (~equal).all(axes)))
+    equal = (kernel < 0) == negative
+    zero = (kernel == 0).all(axes)
+    return bool(np.all(equal.all(axes) | (~equal).all(axes) | zero))
 
 
 def _reason(call: ConvolutionCall, graph: Graph) -> str:
@@ -163,6 +191,8 @@ def suspicious_layers(matching: Matching) -> dict[str, str]:
 
 
 def _known_trap(call: ConvolutionCall, operator: Operator) -> str | None:
+    if operator.name != "LceBconv2d":
+        return None  # They are all of Larq Compute Engine.
     layer = call.layer
     padded_on_device = operator.options["padding"] == SAME_PADDING
     if padded_on_device and layer.padding == "valid" and max(layer.strides) > 1:
@@ -217,12 +247,18 @@ def describe_operators(
             OperatorReport(
                 name=call.name if call else _layer_name(graph, operator, names),
                 operator=operator.name,
-                kind="1-bit" if operator.name.startswith("Lce") else str(target.dtype),
+                kind=_kind(operator, target, call),
                 output_shape=target.shape,
                 bytes=sum(len(graph.tensors[i].data or b"") for i in constants),
             )
         )
     return tuple(rows)
+
+
+def _kind(operator: Operator, target: Tensor, call: ConvolutionCall | None) -> str:
+    if operator.name.startswith("Lce"):
+        return "1-bit"
+    return str(target.dtype) if call is None else f"1-bit in {target.dtype}"
 
 
 def _layer_name(graph: Graph, operator: Operator, names: set[str]) -> str:

@@ -18,6 +18,7 @@ class Agreement:
 
     Attributes:
         passed: Whether the file computes what the student computes.
+        interpreter: What ran the file; the last one of several.
         data: `"verify_data"`, or `"random"` if the user gave none.
         samples: Number of samples compared.
         max_difference: Largest absolute difference of an output value.
@@ -39,6 +40,7 @@ class Agreement:
     """
 
     passed: bool
+    interpreter: str
     data: str
     samples: int
     max_difference: float
@@ -59,7 +61,8 @@ class OperatorReport:
     Attributes:
         name: The Keras layer it comes from, as far as the file tells.
         operator: The operator's name, such as "LceBconv2d" or "CONV_2D".
-        kind: "1-bit", or the element type of its output, such as "float32".
+        kind: "1-bit", "1-bit in float32" for a convolution of signs with a kernel of
+            signs by real numbers, or the element type of its output, such as "float32".
         output_shape: Shape of its first output, with the batch of one.
         bytes: Bytes of the constants it is the first to read.
     """
@@ -86,6 +89,7 @@ class ExportReport(Report):
 
     Attributes:
         path: Where the file was to be written.
+        runtime: What it was made for, `"lce"` or `"litert"`.
         bytes: Size of the file.
         sha256: Hexadecimal digest of the file.
         inputs: The file's inputs, in the order of the Keras model.
@@ -113,6 +117,7 @@ class ExportReport(Report):
     """
 
     path: str
+    runtime: str
     bytes: int
     sha256: str
     inputs: tuple[ValueInfo, ...]
@@ -144,6 +149,7 @@ class ExportReport(Report):
         table.add_column()
         table.add_column(overflow="fold")
         counts = ", ".join(f"{n} {name}" for name, n in self.operator_counts.items())
+        table.add_row("runtime", self.runtime)
         table.add_row("operators", counts)
         table.add_row("1-bit convolutions", str(len(self.binary_convolutions)))
         if self.missing:
@@ -165,7 +171,7 @@ def _agreement_rows(agreement: Agreement) -> list[tuple[str, str]]:
         (
             "agreement",
             f"{'yes' if agreement.passed else 'NO'}, on {agreement.samples} samples of "
-            f"{source}",
+            f"{source}, in the interpreter {agreement.interpreter}",
         ),
         (
             "difference",

@@ -20,6 +20,7 @@ from keras_rbcn._samples import Signature
 from keras_rbcn.export.matching import Matching
 from keras_rbcn.layers.binary_inputs import run_watched
 from keras_rbcn.tflite import TFLiteModel
+from keras_rbcn.tflite.flatbuffer import Graph, Operator
 
 # How close to zero an input's sign is decided by rounding, as a share of the largest of
 # the layer's inputs; several times what rounding was seen to do (1e-7 to 3e-7).
@@ -71,13 +72,11 @@ def run_on_signs_of_file(
     runs = []
     for start in range(0, len(arrays[0]), _BATCH):
         part = [array[start : start + _BATCH] for array in arrays]
-        tensors = [
-            file.graph.operators[index].inputs[0] for index in operators.values()
-        ]
-        bits = file.predict_tensors(part if len(part) > 1 else part[0], tensors)
+        tensors = [_signs_of(file.graph, index) for index in operators.values()]
+        values = file.predict_tensors(part if len(part) > 1 else part[0], tensors)
         signs = {
-            layer: _negative(words, file.graph.operators[index].options["channels_in"])
-            for (layer, index), words in zip(operators.items(), bits, strict=True)
+            layer: _negative(read, file.graph.operators[index])
+            for (layer, index), read in zip(operators.items(), values, strict=True)
         }
         runs.append(_run_on(model, signature, part, signs))
     return SignedRun(
@@ -98,11 +97,23 @@ def _operators(matching: Matching) -> dict[Any, int]:
     }
 
 
-def _negative(words: np.ndarray, channels: int) -> np.ndarray:
-    """Where packed inputs are -1."""
-    packed = words.astype("<i4").view(np.uint8)
+def _signs_of(graph: Graph, index: int) -> int:
+    """The tensor that holds the signs of a 1-bit convolution's inputs."""
+    makers = {output: op for op in graph.operators for output in op.outputs}
+    signs = graph.operators[index].inputs[0]
+    # An emulated convolution is padded in front of it, one of Larq within it.
+    while signs in makers and makers[signs].name in ("PAD", "PADV2"):
+        signs = makers[signs].inputs[0]
+    return signs
+
+
+def _negative(values: np.ndarray, operator: Operator) -> np.ndarray:
+    """Where the inputs of a 1-bit convolution are -1, packed to words or not."""
+    if operator.name != "LceBconv2d":
+        return values < 0
+    packed = values.astype("<i4").view(np.uint8)
     bits = np.unpackbits(packed, axis=-1, bitorder="little")
-    return bits[..., :channels].astype(bool)
+    return bits[..., : operator.options["channels_in"]].astype(bool)
 
 
 def _run_on(

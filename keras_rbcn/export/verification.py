@@ -118,6 +118,7 @@ def compare(
     ]
     return Agreement(
         passed=passed,
+        interpreter=file.interpreter,
         data=data,
         samples=len(differences),
         max_difference=float(max(values.max() for values in absolute)),

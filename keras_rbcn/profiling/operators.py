@@ -174,7 +174,7 @@ def storage_of(
         count = _parameters(operator, position, graph.tensors[index])
         if count.total:
             tensor = graph.tensors[index]
-            stored = 8 * tensor.dtype.itemsize * math.prod(tensor.shape)
+            stored = tensor.bits * math.prod(tensor.shape)
             bits = count.binary or stored
             total = Storage(
                 total.parameters + count, total.bits + bits, total.stored_bits + stored

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from rich.table import Table
 
 from keras_rbcn._counting import INT8_BITS, REAL_BITS, ParameterCount
 from keras_rbcn._files import replacing
-from keras_rbcn._report import Report
+from keras_rbcn._report import Report, save_figure
 
 # A 64-bit processor does as many binary multiply-accumulates in one operation.
 BINARY_PER_OPERATION = 64
@@ -320,9 +320,7 @@ class Profile(Report):
         )
         figure = plot_bars(self.name, names, memory, operations)
         if path is not None:
-            _check_format(path, figure.canvas.get_supported_filetypes())
-            with replacing(Path(path)) as beside:
-                figure.savefig(beside)
+            save_figure(figure, path)
         return figure
 
     def __rich__(self) -> Group:
@@ -415,16 +413,6 @@ def total_of(layers: tuple[LayerProfile, ...]) -> LayerProfile:
 
 def _not_counted(layers: tuple[LayerProfile, ...]) -> dict[str, str]:
     return {row.name: row.not_counted for row in layers if row.not_counted}
-
-
-def _check_format(path: str | os.PathLike[str], formats: Collection[str]) -> None:
-    # Left to matplotlib, a name without an ending would get one.
-    if Path(path).suffix.lower().removeprefix(".") not in formats:
-        raise ValueError(
-            "Expected `path` to end in a format of figures, one of "
-            f"{', '.join(f'.{name}' for name in sorted(formats))}; received: "
-            f"path={os.fspath(path)!r}. Name the file 'profile.png', for example."
-        )
 
 
 def _plain(row: LayerProfile) -> dict[str, Any]:

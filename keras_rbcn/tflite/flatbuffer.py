@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,6 +34,7 @@ _TYPES: dict[int, Any] = {
     schema.TensorType.INT8: np.int8,
     schema.TensorType.FLOAT64: np.float64,
     schema.TensorType.UINT32: np.uint32,
+    schema.TensorType.INT4: np.int8,
 }
 _BUILTIN_NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()
@@ -47,6 +49,7 @@ class Tensor:
         name: Its name.
         shape: Its shape.
         dtype: Its element type.
+        bits: What an element takes; fewer than `dtype` has, if two share a byte.
         data: Its bytes if it is a constant, else None.
         variable: Whether it keeps its value from one inference to the next.
         dynamic: Axes whose size is not in the file: `shape` has a 1 there.
@@ -55,14 +58,22 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
+    bits: int
     data: bytes | None = field(repr=False)
     variable: bool = False
     dynamic: tuple[int, ...] = ()
 
     @property
+    def size(self) -> int:
+        """Bytes that all elements take."""
+        return -(-math.prod(self.shape) * self.bits // 8)
+
+    @property
     def value(self) -> np.ndarray:
         """The constant's values."""
         assert self.data is not None
+        if self.bits == 4:
+            return unpack_int4(self.data, self.shape)
         return np.frombuffer(self.data, self.dtype).reshape(self.shape)
 
 
@@ -109,6 +120,21 @@ class Graph:
             for index in operator.inputs
             if index >= 0 and self.tensors[index].data is not None
         ]
+
+
+def pack_int4(values: np.ndarray) -> np.ndarray:
+    """Integers from -8 to 7 as bytes, two in each, the first in the lower half."""
+    flat = values.astype(np.int8).ravel()
+    halves = np.append(flat, np.zeros(flat.size % 2, np.int8)).view(np.uint8) & 15
+    return halves[0::2] | (halves[1::2] << 4)
+
+
+def unpack_int4(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """What `pack_int4` has packed."""
+    packed = np.frombuffer(data, np.int8)
+    # Shifted to the left and back, which repeats the sign.
+    halves = np.stack([packed << 4, packed], axis=-1) >> 4
+    return halves.ravel()[: math.prod(shape)].reshape(shape)
 
 
 class InvalidModelError(Exception):
@@ -204,10 +230,12 @@ def _to_tensor(model: Any, index: int, tensor: Any) -> Tensor:
             "supported."
         )
     data = model.buffers[tensor.buffer].data
+    dtype = np.dtype(_TYPES[tensor.type])
     return Tensor(
         name,
         _indices(tensor.shape),
-        np.dtype(_TYPES[tensor.type]),
+        dtype,
+        4 if tensor.type == schema.TensorType.INT4 else 8 * dtype.itemsize,
         None if data is None or len(data) == 0 else bytes(bytearray(data)),
         bool(tensor.isVariable),
         tuple(np.flatnonzero(np.asarray(_indices(tensor.shapeSignature)) < 0).tolist()),

@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from larq_compute_engine.tflite.python.interpreter import Interpreter
 
+from keras_rbcn.signing.reading import read_model
 from keras_rbcn.tflite import probe
 from keras_rbcn.tflite.flatbuffer import Graph, InvalidModelError, parse
+from keras_rbcn.tflite.interpreters import (
+    INTERPRETERS,
+    STOCK_MODULES,
+    interpreter_for,
+    opener,
+)
 from keras_rbcn.tflite.packing import check_checksum, with_outputs
 from keras_rbcn.tflite.structure import check, check_operators
 
@@ -35,8 +41,22 @@ class TFLiteModel:
     Args:
         path: Path of the file, or its contents as bytes.
         num_threads: Number of threads of the interpreter.
+        interpreter: `"larq"` for that of Larq Compute Engine, `"litert"` for that of
+            the package ai-edge-litert, `"tensorflow"` for TensorFlow's own; None for
+            the one that the file is made for: the first if it holds 1-bit operators,
+            else the second if it is installed, else the third.
+        verify_key: Path of the public key in PEM that a bundle was signed with. Then
+            `path` is the bundle's folder or a .tflite file in it, and the bundle is
+            verified before anything else looks at the model.
+        decryption_key: As `key` of `signing.decrypt`. Then `path` is an encrypted
+            bundle; it is decrypted in memory only.
 
     Raises:
+        signing.SignatureError: If there is a `verify_key`, and the bundle is not
+            signed with it, or was altered.
+        signing.EncryptionError: If there is a `decryption_key`, and it is not the
+            bundle's, or the bundle was altered.
+        ImportError: If the interpreter asked for is not installed.
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a .tflite file, is truncated or corrupted, or holds
             operators that are unknown.
@@ -49,7 +69,13 @@ class TFLiteModel:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | bytes, num_threads: int = 1
+        self,
+        path: str | os.PathLike[str] | bytes,
+        num_threads: int = 1,
+        interpreter: str | None = None,
+        *,
+        verify_key: str | os.PathLike[str] | None = None,
+        decryption_key: str | os.PathLike[str] | bytes | None = None,
     ) -> None:
         if isinstance(num_threads, bool) or not (
             isinstance(num_threads, int | np.integer) and 1 <= num_threads <= 1024
@@ -58,12 +84,22 @@ class TFLiteModel:
                 "Expected `num_threads` to be an integer from 1 to 1024, received: "
                 f"num_threads={num_threads!r}."
             )
-        if isinstance(path, bytes):
+        if interpreter not in (None, *INTERPRETERS):
+            raise ValueError(
+                f"Expected `interpreter` to be one of {INTERPRETERS}, or None for the "
+                f"one that the file is made for, received: interpreter={interpreter!r}."
+            )
+        if verify_key is not None or decryption_key is not None:
+            content, self._source = _read_protected(path, verify_key, decryption_key)
+        elif isinstance(path, bytes):
             content, self._source = path, "the content given"
         else:
             content, self._source = _read(path), f"file '{os.fspath(path)}'"
         try:
-            self._graph, self._interpreter = _load(content, num_threads)
+            self._graph, self._name, self._open = _load(
+                content, num_threads, interpreter
+            )
+            self._interpreter = self._open(content)
         except InvalidModelError as error:
             raise ValueError(
                 f"Expected a .tflite model, but {self._source} {error}"
@@ -71,12 +107,17 @@ class TFLiteModel:
         self._batch = _static_batch(self.input_shapes, self.output_shapes)
         # What a recurrent layer keeps from one inference to the next.
         self._is_stateful = any(tensor.variable for tensor in self._graph.tensors)
-        self._content, self._num_threads = content, num_threads
+        self._content = content
 
     @property
     def graph(self) -> Graph:
         """The file's operators and tensors."""
         return self._graph
+
+    @property
+    def interpreter(self) -> str:
+        """The name of the interpreter that runs the file."""
+        return self._name
 
     @property
     def input_names(self) -> list[str]:
@@ -91,12 +132,12 @@ class TFLiteModel:
     @property
     def input_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the inputs, with the batch of the file."""
-        return [tuple(shape) for shape in self._interpreter.input_shapes]
+        return list(self._interpreter.input_shapes)
 
     @property
     def output_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the outputs, with the batch of the file."""
-        return [tuple(shape) for shape in self._interpreter.output_shapes]
+        return list(self._interpreter.output_shapes)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -111,12 +152,12 @@ class TFLiteModel:
     @property
     def input_dtypes(self) -> list[np.dtype]:
         """Element types of the inputs."""
-        return [np.dtype(dtype) for dtype in self._interpreter.input_types]
+        return list(self._interpreter.input_dtypes)
 
     @property
     def output_dtypes(self) -> list[np.dtype]:
         """Element types of the outputs."""
-        return [np.dtype(dtype) for dtype in self._interpreter.output_types]
+        return list(self._interpreter.output_dtypes)
 
     def predict(self, x: Any) -> Any:
         """Runs the file on any number of samples.
@@ -161,7 +202,7 @@ class TFLiteModel:
         Returns:
             One array for each tensor, the samples along the first axis.
         """
-        exposed = Interpreter(with_outputs(self._content, tensors), self._num_threads)
+        exposed = self._open(with_outputs(self._content, tensors))
         return self._run(x, lambda: exposed)[len(self.output_names) :]
 
     def _run(self, x: Any, interpreter: Callable[[], Any]) -> list[np.ndarray]:
@@ -175,8 +216,8 @@ class TFLiteModel:
                     _filled(array[start : start + batch], batch) for array in arrays
                 ]
             if self._is_stateful:  # Each sample starts anew, as in Keras.
-                self._interpreter = Interpreter(self._content, self._num_threads)
-            results.append(interpreter().interpreter.predict(part))
+                self._interpreter = self._open(self._content)
+            results.append(interpreter().predict(part))
         outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
         return [output[:samples] for output in outputs] if batch else outputs
 
@@ -244,33 +285,60 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         raise FileNotFoundError(f"There is no file '{path}'.") from None
 
 
-def _load(content: bytes, num_threads: int) -> tuple[Graph, Any]:
+def _read_protected(
+    path: str | os.PathLike[str] | bytes,
+    verify_key: str | os.PathLike[str] | None,
+    decryption_key: str | os.PathLike[str] | bytes | None,
+) -> tuple[bytes, str]:
+    """The very bytes that were verified, and where they are from."""
+    if isinstance(path, bytes):
+        raise ValueError(
+            "Expected the path of a bundle with `verify_key` or `decryption_key`, "
+            "received bytes."
+        )
+    name, content = read_model(path, verify_key, decryption_key)
+    return content, f"file '{name}' of bundle '{os.fspath(path)}'"
+
+
+def _load(
+    content: bytes, num_threads: int, name: str | None
+) -> tuple[Graph, str, Callable[[bytes], Any]]:
+    """The graph, the interpreter's name, and what opens files in it."""
     intact = check_checksum(content)
     graph = parse(content)
     check_operators(graph)
     check(graph)
+    name = name or interpreter_for(graph)
+    load = opener(name, num_threads)
     if not intact:
-        _run_in_child(content)
-    try:
-        return graph, Interpreter(content, num_threads)
-    except Exception as error:
-        raise InvalidModelError(f"cannot be run: {error}") from None
+        _run_in_child(content, name)
+
+    def opened(content: bytes) -> Any:
+        try:
+            return load(content)
+        except Exception as error:
+            raise InvalidModelError(f"cannot be run: {error}") from None
+
+    return graph, name, opened
 
 
-def _run_in_child(content: bytes) -> None:
+def _run_in_child(content: bytes, name: str) -> None:
     """Runs the model once in another process.
 
     Raises:
         InvalidModelError: If that fails, or ends the process.
     """
-    library = importlib.util.find_spec(
-        "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
-    )
-    assert library is not None
-    assert library.origin is not None
+    argument = STOCK_MODULES.get(name)
+    if argument is None:
+        library = importlib.util.find_spec(
+            "larq_compute_engine.tflite.python.interpreter_wrapper_lite"
+        )
+        assert library is not None
+        assert library.origin is not None
+        argument = library.origin
     try:
         child = subprocess.run(
-            [sys.executable, str(Path(probe.__file__)), library.origin],
+            [sys.executable, str(Path(probe.__file__)), argument],
             input=content,
             capture_output=True,
             timeout=_PROBE_SECONDS,

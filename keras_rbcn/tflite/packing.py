@@ -80,7 +80,7 @@ def finish(content: bytes, input_names: list[str], output_names: list[str]) -> b
     Returns:
         The bytes of the file.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    model = unpack(content)
     subgraph, signature = model.subgraphs[0], model.signatureDefs[0]
     for kind, names in (("input", input_names), ("output", output_names)):
         found = {to_text(item.name): item for item in getattr(signature, f"{kind}s")}
@@ -100,7 +100,7 @@ def finish(content: bytes, input_names: list[str], output_names: list[str]) -> b
     checksum = schema.BufferT()
     checksum.data = np.frombuffer(_PREFIX + _UNSET, np.uint8)
     model.buffers.append(checksum)
-    packed = _pack(model, len(content))
+    packed = pack(model, len(content))
     return packed.replace(_PREFIX + _UNSET, _PREFIX + _digest(packed))
 
 
@@ -111,13 +111,24 @@ def with_outputs(content: bytes, tensors: Sequence[int]) -> bytes:
         content: The bytes of a file.
         tensors: Indices of tensors that operators of the main graph compute.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    model = unpack(content)
     subgraph = model.subgraphs[0]
     subgraph.outputs = [*subgraph.outputs, *tensors]
-    return _pack(model, len(content))
+    return pack(model, len(content))
 
 
-def _pack(model: Any, size: int) -> bytes:
+def unpack(content: bytes) -> Any:
+    """The objects of a valid file, to be changed and packed again."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+
+
+def pack(model: Any, size: int) -> bytes:
+    """The bytes of a file.
+
+    Args:
+        model: What `unpack` returned.
+        size: About how many bytes it will be.
+    """
     for buffer in model.buffers:
         buffer.__class__ = _AlignedBufferT
     builder = flatbuffers.Builder(size + 4096)

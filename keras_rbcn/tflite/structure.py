@@ -6,8 +6,6 @@ its tensor's shape, ends the process. Found here, it is an error message.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from keras_rbcn.tflite.flatbuffer import (
@@ -35,7 +33,7 @@ def check(graph: Graph) -> None:
     """
     for index, tensor in enumerate(graph.tensors):
         _check_tensor(index, tensor)
-    total = sum(_size(tensor) for tensor in graph.tensors)
+    total = sum(tensor.size for tensor in graph.tensors)
     if total > _MAX_TOTAL_BYTES:
         raise InvalidModelError(
             f"is corrupted, or too large: its tensors take {total:,} bytes, more than "
@@ -71,23 +69,19 @@ def check_operators(graph: Graph) -> None:
         check_operators(other)
 
 
-def _size(tensor: Tensor) -> int:
-    return math.prod(tensor.shape) * tensor.dtype.itemsize
-
-
 def _check_tensor(index: int, tensor: Tensor) -> None:
     where = f"tensor {index} ('{tensor.name}')"
     if len(tensor.shape) > 8 or any(dimension < 0 for dimension in tensor.shape):
         raise InvalidModelError(f"is corrupted: {where} has shape {tensor.shape}.")
-    if _size(tensor) > _MAX_TENSOR_BYTES:
+    if tensor.size > _MAX_TENSOR_BYTES:
         raise InvalidModelError(
             f"is corrupted, or too large: {where} of shape {tensor.shape} takes "
-            f"{_size(tensor):,} bytes, more than {_MAX_TENSOR_BYTES:,}."
+            f"{tensor.size:,} bytes, more than {_MAX_TENSOR_BYTES:,}."
         )
-    if tensor.data is not None and len(tensor.data) != _size(tensor):
+    if tensor.data is not None and len(tensor.data) != tensor.size:
         raise InvalidModelError(
             f"is corrupted: {where} of shape {tensor.shape} and type {tensor.dtype} "
-            f"needs {_size(tensor):,} bytes, and its buffer holds "
+            f"needs {tensor.size:,} bytes, and its buffer holds "
             f"{len(tensor.data):,}."
         )
 

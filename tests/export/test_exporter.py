@@ -375,7 +375,7 @@ def test_progress_is_logged(student, images, path, caplog):
     with caplog.at_level(logging.INFO, "keras_rbcn.export"):
         export_tflite(student, path, verify_data=images)
     assert [record.getMessage() for record in caplog.records] == [
-        "Converting model 'sequential' for ARM",
+        "Converting model 'sequential' for the runtime 'lce'",
         "Comparing file and student on 16 samples",
     ]
 

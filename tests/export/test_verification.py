@@ -95,6 +95,8 @@ def test_one_wrong_padding_value_in_a_deep_network_is_found(deep, place):
 class FakeFile:
     """Answers what it was told."""
 
+    interpreter = "none"
+
     def __init__(self, outputs):
         self.outputs = outputs
 

@@ -1,0 +1,19 @@
+"""What the tests of devices share."""
+
+import pytest
+from devices import _running_sshd, arm_elf, fake_adb, local_elf, sshd, stand_in
+
+__all__ = ["_running_sshd", "arm_elf", "fake_adb", "local_elf", "sshd", "stand_in"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three files to benchmark, with names that shells and programs stumble over."""
+    names = {
+        "1-bit": "a file's $name.tflite",
+        "float32": "-rf.tflite",
+        "int8": "ü.tflite",
+    }
+    for number, name in enumerate(names.values(), start=1):
+        (tmp_path / name).write_bytes(bytes(1000 * number))
+    return {name: tmp_path / file for name, file in names.items()}
