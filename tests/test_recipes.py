@@ -1,15 +1,21 @@
 """Recipes: what they hold, and that a model takes them as they are."""
 
 import dataclasses
-import inspect
+import os
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from keras_rbcn import RBCNModel, recipes
+from keras_rbcn import recipes
 from keras_rbcn._backend import keras
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.training.settings import TrainingSettings
+
+with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
+    import contenders
+    import lines
+    import places
 
 EPOCHS, STEPS = 2, 3
 
@@ -77,12 +83,39 @@ def test_rates_fall_to_zero_at_the_end(teacher, data):
     assert int(arguments["strategy_b_optimizer"].iterations) == EPOCHS
 
 
-def test_the_default_recipe_is_what_compile_does_by_default():
-    recipe = recipes.default()
-    parameters = inspect.signature(RBCNModel.compile).parameters
-    for name, value in recipe.settings.to_arguments().items():
-        assert parameters[name].default == value, name
-    assert inspect.signature(RBCNModel).parameters["taps"].default == recipe.taps
+ACCURACIES = {
+    "full-precision teacher": (contenders.TEACHER, 3e-3),
+    "Bi-Real Net": ("Bi-Real Net", 1e-2),
+    "Bi-Real Net, distillation": ("Bi-Real Net, distillation", 1e-2),
+    "Bi-Real Net, learning rate 1e-3": ("Bi-Real Net", 1e-3),
+    "R (rectification, no kernel loss)": ("R", 1e-2),
+    "R, kernel loss with its full gradient": (
+        "R, kernel loss with its full gradient",
+        1e-2,
+    ),
+    "R, kernel loss as in the paper": ("R, kernel loss as in the paper", 1e-2),
+    "R+G (discriminators), adversarial weight 0.01": ("R+G", 1e-2),
+    "R+G, adversarial weight 0.1": ("R+G, weight 0.1", 1e-2),
+}
+
+
+@pytest.mark.parametrize("words", ACCURACIES)
+def test_the_default_rests_on_the_lines_of_the_study(words):
+    contender, rate = ACCURACIES[words]
+    rows = lines.of(
+        lines.read_lines(places.RESULTS / "runs.jsonl"),
+        "small",
+        contender,
+        learning_rate=rate,
+        seed=0,
+    )
+    accuracy = f"{100 * rows[0]['validation_accuracy']:.2f} %"
+    (found,) = (
+        line
+        for line in recipes.default.__doc__.splitlines()
+        if line.strip().startswith(words + "  ") or f"{words} (20 epochs)" in line
+    )
+    assert found.endswith(accuracy)
 
 
 def test_the_paper_has_what_its_equations_say():

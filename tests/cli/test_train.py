@@ -16,7 +16,7 @@ from outcomes import files_in
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
-from keras_rbcn import RBCNModel, binarize
+from keras_rbcn import RBCNModel, binarize, recipes
 from keras_rbcn._backend import keras
 from keras_rbcn.callbacks.log_file import LogFile
 from keras_rbcn.cli.train import run as run_module
@@ -158,7 +158,9 @@ def _trained_in_python(files, x, test, optimizer, softmax=False, **settings):
     keras.utils.set_random_seed(SEED)
     teacher = keras.models.load_model(files / "teacher.keras", compile=False)
     student = keras.models.load_model(files / "student.keras", compile=False)
-    taps = settings.pop("taps", "convolution")
+    recipe = recipes.default()
+    taps = settings.pop("taps", recipe.taps)
+    settings = {**recipe.settings.to_arguments(), **settings}
     model = RBCNModel(student, teacher, taps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"], **settings)
@@ -169,12 +171,21 @@ def _trained_in_python(files, x, test, optimizer, softmax=False, **settings):
 
 
 def test_it_trains_what_the_same_python_trains(files, train, tmp_path):
-    result = train(output=tmp_path, teacher="teacher.keras", epochs=EPOCHS, seed=SEED)
+    weight = 0.01  # Off in the default recipe.
+    result = train(
+        output=tmp_path,
+        teacher="teacher.keras",
+        epochs=EPOCHS,
+        seed=SEED,
+        adversarial_weight=weight,
+    )
     assert result.exit_code == 0, result.output
     x, x_test = _scaled(TRAIN[0]), _scaled(TEST[0])
     steps = EPOCHS * 3  # Of 48 samples in batches of 16.
     adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, steps))
-    weights, history = _trained_in_python(files, (x, TRAIN[1]), (x_test, TEST[1]), adam)
+    weights, history = _trained_in_python(
+        files, (x, TRAIN[1]), (x_test, TEST[1]), adam, adversarial_weight=weight
+    )
     _assert_same_weights(_weights(tmp_path / "student.keras"), weights)
     with open(tmp_path / "history.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
