@@ -193,6 +193,21 @@ def test_the_report_says_what_the_lines_say(accuracy, beats, aim, tmp_path):
     }
 
 
+def test_the_report_says_what_is_lacking(tmp_path):
+    text = report.document(conclusion(0.85), tmp_path)
+    (lacking,) = re.findall(r"- The small networks: (.*)", text)
+    # Of these there are three seeds each.
+    enough = {contenders.TEACHER, "Bi-Real Net", "R+G"}
+    assert lacking == ", ".join(n for n in contenders.CONTENDERS if n not in enough)
+    rows = [line_of(name, seed) for name in contenders.CONTENDERS for seed, _ in SEEDS]
+    assert "Not finished" not in report.document(rows, tmp_path)
+
+
+def line_of(name, seed):
+    accuracy = 0.9 if name == contenders.TEACHER else 0.8
+    return line(name, accuracy, seed=seed, validation_agreement=1.0)
+
+
 def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
     rows = [
         *conclusion(0.85),

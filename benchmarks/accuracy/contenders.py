@@ -144,6 +144,15 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
     },
     "R+G": {
+        "feature matching 0.1 alone": _RG.with_settings(
+            adversarial_weight=0.0, feature_matching_weight=0.1
+        ),
+        "feature matching 1 alone": _RG.with_settings(
+            adversarial_weight=0.0, feature_matching_weight=1.0
+        ),
+        "feature matching 0.1 alone, taps at additions": _replaced(
+            _RG, taps=ADDITIONS
+        ).with_settings(adversarial_weight=0.0, feature_matching_weight=0.1),
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
         "kernel loss as in the paper": _RG.with_settings(**_PAPER),

@@ -29,13 +29,11 @@ from contenders import TEACHER, contender  # noqa: E402
 from lines import Rows, read_lines  # noqa: E402
 from parts import SIZES, network, student_of  # noqa: E402
 from places import RESULTS, Places  # noqa: E402
-from report import finals  # noqa: E402
+from report import SEEDS, finals  # noqa: E402
 from training import images, judged, read_answers  # noqa: E402
 
 import keras_rbcn as rbcn  # noqa: E402
 from keras_rbcn._backend import keras, tf  # noqa: E402
-
-SEEDS = 3  # So many each contender must have.
 
 
 def tested(row: dict[str, Any], places: Places) -> dict[str, Any]:
