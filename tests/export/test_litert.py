@@ -54,7 +54,7 @@ def kernels(content):
 
 
 @hypothesis.settings(
-    max_examples=20,
+    max_examples=10,
     derandomize=True,
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
