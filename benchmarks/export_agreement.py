@@ -28,7 +28,7 @@ from keras_rbcn._samples import input_signature
 from keras_rbcn.export.converter import convert
 from keras_rbcn.export.matching import match
 from keras_rbcn.export.signs import NEAR_ZERO
-from keras_rbcn.export.verification import LIMIT, ROUNDING, compare
+from keras_rbcn.export.verification import LIMIT, ROUNDING, compare, run_student
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.tflite import TFLiteModel
 
@@ -88,7 +88,8 @@ def compared(model: Any, other: Any, samples: Any) -> dict[str, Any]:
     signature = input_signature(model)
     # Which operator is which layer of the student, whose kernels are the same.
     matching = match(file.graph, convert(model, signature).calls)
-    agreement = compare(model, signature, file, [samples], "random", matching)
+    run = run_student(model, signature, [samples])
+    agreement = compare(model, signature, file, [samples], "random", matching, run)
     return {
         "passed": agreement.passed,
         "undecided": agreement.undecided,

@@ -262,8 +262,7 @@ def document(rows: Rows, folder: Path) -> str:
     return "\n".join(
         [
             INTRODUCTION,
-            *filter(None, [state(rows)]),
-            *(section for section in sections if section),
+            *(section for section in [state(rows), *sections] if section),
             *_section("Questions", QUESTIONS_TEXT, question_table(rows, "small")),
             *_section("Learning rates", RATES_TEXT, rate_table(rows, "small")),
             "## Published figures\n",

@@ -10,12 +10,9 @@ import typer
 from rich.console import Console
 
 from keras_rbcn import device
-from keras_rbcn.cli.errors import UserError, user_errors, warnings_at_once
+from keras_rbcn.cli.errors import FAILED, UserError, user_errors, warnings_at_once
 from keras_rbcn.cli.files import check_input, check_output, written_beside
 from keras_rbcn.device import AdbTransport, DeviceError, SshTransport
-
-# As for an export that fails: nothing is wrong with what the user typed.
-_FAILED = 1
 
 
 def benchmark(
@@ -117,7 +114,7 @@ def benchmark(
                 given, transport, binary, threads, runs, repeats, cpu_mask
             )
     except DeviceError as error:
-        raise UserError(str(error), exit_code=_FAILED) from error
+        raise UserError(str(error), exit_code=FAILED) from error
     Console().print(report)
     for output, write in ((json, report.to_json), (plot, report.plot)):
         if output is not None:

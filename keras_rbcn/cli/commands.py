@@ -15,7 +15,7 @@ from rich.text import Text
 from keras_rbcn import conversion, profiling
 from keras_rbcn._backend import tf
 from keras_rbcn._samples import input_signature
-from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
+from keras_rbcn.cli.errors import FAILED, UserError, user_errors, warning_lines
 from keras_rbcn.cli.files import (
     check_input,
     check_output,
@@ -93,7 +93,7 @@ def export(
             )
     except ExportError as error:
         layers = [f"layer: {name}" for name in error.layers]
-        raise UserError(str(error), layers, exit_code=1) from error
+        raise UserError(str(error), layers, exit_code=FAILED) from error
     if report is not None:
         with written_beside(report) as beside:
             result.to_json(beside)

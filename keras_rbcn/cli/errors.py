@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
+# The exit code where nothing is wrong with what the user typed, and yet it failed.
+FAILED = 1
+
 
 class UserError(Exception):
     """Ends the command with one line, details below it, and an exit code."""

@@ -13,12 +13,10 @@ from typing import Annotated
 import typer
 
 from keras_rbcn import signing
-from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
+from keras_rbcn.cli.errors import FAILED, UserError, user_errors, warning_lines
 from keras_rbcn.cli.files import check_output, resolved
 from keras_rbcn.signing import EncryptionError, SignatureError
-
-# As for an export that fails: nothing is wrong with what the user typed.
-_REFUSED = 1
+from keras_rbcn.signing.folders import SIGNATURE_NAME
 
 _Bundle = Annotated[
     Path,
@@ -60,7 +58,7 @@ def _errors() -> Iterator[None]:
         with user_errors(), warning_lines():
             yield
     except (SignatureError, EncryptionError) as error:
-        raise UserError(str(error), exit_code=_REFUSED) from error
+        raise UserError(str(error), exit_code=FAILED) from error
     except ImportError as error:
         raise UserError(str(error)) from error
 
@@ -219,7 +217,7 @@ def _password(variable: str | None, file: Path | None) -> str | None:
 
 
 def _names(contents: dict[str, bytes]) -> str:
-    names = [name for name in contents if name != "model.sig"]
+    names = [name for name in contents if name != SIGNATURE_NAME]
     return f"{len(names)} {'file' if len(names) == 1 else 'files'}: {', '.join(names)}"
 
 

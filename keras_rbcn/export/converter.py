@@ -33,7 +33,7 @@ from keras_rbcn.tflite.packing import finish
 
 logger = logging.getLogger("keras_rbcn.export")
 
-LARQ, LITERT = "lce", "litert"
+LCE, LITERT = "lce", "litert"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def check_policies(model: Any) -> None:
         )
 
 
-def convert(model: Any, signature: Signature, runtime: str = LARQ) -> Conversion:
+def convert(model: Any, signature: Signature, runtime: str = LCE) -> Conversion:
     """Converts the model for a runtime, one of `RUNTIMES`.
 
     Raises:
@@ -110,7 +110,7 @@ def _converted_by_tensorflow(folder: str, calls: list[ConvolutionCall]) -> bytes
     return with_packed_kernels(content, [call.signs for call in calls if call.one_bit])
 
 
-_CONVERTERS = {LARQ: _converted_by_larq, LITERT: _converted_by_tensorflow}
+_CONVERTERS = {LCE: _converted_by_larq, LITERT: _converted_by_tensorflow}
 # Larq Compute Engine's, with operators for 1-bit convolutions, and the stock one.
 RUNTIMES = tuple(_CONVERTERS)
 

@@ -18,7 +18,7 @@ import numpy as np
 from keras_rbcn._backend import require_model
 from keras_rbcn._files import replacing
 from keras_rbcn._samples import input_signature
-from keras_rbcn.export.converter import LARQ, LITERT, RUNTIMES, check_policies, convert
+from keras_rbcn.export.converter import LCE, LITERT, RUNTIMES, check_policies, convert
 from keras_rbcn.export.matching import (
     Matching,
     describe_operators,
@@ -31,11 +31,13 @@ from keras_rbcn.export.report import (
     ExportReport,
     ValueInfo,
 )
-from keras_rbcn.export.verification import compare, verification_samples
+from keras_rbcn.export.verification import (
+    compare,
+    run_student,
+    verification_samples,
+)
+from keras_rbcn.tflite import interpreters
 from keras_rbcn.tflite.interpreter import TFLiteModel
-from keras_rbcn.tflite.interpreters import LARQ as LARQ_INTERPRETER
-from keras_rbcn.tflite.interpreters import LITERT as LITERT_INTERPRETER
-from keras_rbcn.tflite.interpreters import stock_interpreters
 
 logger = logging.getLogger("keras_rbcn.export")
 _EXPORT_LOCK = threading.Lock()
@@ -55,7 +57,7 @@ def export_tflite(
     path: str | os.PathLike[str],
     verify_data: Any = None,
     verify_samples: int = 64,
-    runtime: str = LARQ,
+    runtime: str = LCE,
 ) -> ExportReport:
     """Writes a model as a .tflite file, and proves that the file is right.
 
@@ -141,9 +143,10 @@ def _convert_and_verify(
     if matching.failed:
         layers = tuple(dict.fromkeys(call.name for call in matching.failed))
         raise ExportError(matching.explain(), report, layers)
+    logger.info("Comparing file and student on %d samples", len(samples[0]))
+    run = run_student(student, signature, samples)
     for file in files:
-        logger.info("Comparing file and student on %d samples", len(samples[0]))
-        agreement = compare(student, signature, file, samples, data, matching)
+        agreement = compare(student, signature, file, samples, data, matching, run)
         report = dataclasses.replace(report, agreement=agreement)
         if not agreement.passed:
             suspects = suspicious_layers(matching)
@@ -156,7 +159,8 @@ def _convert_and_verify(
 
 def _opened(content: bytes, student: Any, runtime: str) -> list[TFLiteModel]:
     """The file in each interpreter that it is compared in."""
-    names = (LARQ_INTERPRETER,) if runtime == LARQ else stock_interpreters()
+    stock = interpreters.stock_interpreters()
+    names = (interpreters.LARQ,) if runtime == LCE else stock
     try:
         return [TFLiteModel(content, interpreter=name) for name in names]
     except ValueError as error:
@@ -223,7 +227,8 @@ def _report(
 
 def _versions(runtime: str) -> dict[str, str]:
     found = {package: metadata.version(package) for package in _PACKAGES}
-    if runtime == LITERT and LITERT_INTERPRETER in stock_interpreters():
+    installed = interpreters.stock_interpreters()
+    if runtime == LITERT and interpreters.LITERT in installed:
         found["ai-edge-litert"] = metadata.version("ai-edge-litert")
     return found
 

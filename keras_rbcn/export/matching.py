@@ -65,9 +65,9 @@ def match(graph: Graph, calls: list[ConvolutionCall]) -> Matching:
     free = _kernels(graph)
     found, missing = {}, []
     for call in calls:
-        signs = call.signs
+        signs, wanted = call.signs, call.signature
         for index, (geometry, kernel) in free.items():
-            fits = geometry == call.signature[: len(geometry)]
+            fits = geometry == wanted[: len(geometry)]
             if fits and equal_up_to_scale(kernel, signs):
                 found[index] = call
                 del free[index]

@@ -69,10 +69,10 @@ def run_on_signs_of_file(
         arrays: The samples, one array per input.
     """
     operators = _operators(matching)
+    tensors = _signs_of(file.graph, list(operators.values()))
     runs = []
     for start in range(0, len(arrays[0]), _BATCH):
         part = [array[start : start + _BATCH] for array in arrays]
-        tensors = [_signs_of(file.graph, index) for index in operators.values()]
         values = file.predict_tensors(part if len(part) > 1 else part[0], tensors)
         signs = {
             layer: _negative(read, file.graph.operators[index])
@@ -97,14 +97,21 @@ def _operators(matching: Matching) -> dict[Any, int]:
     }
 
 
-def _signs_of(graph: Graph, index: int) -> int:
-    """The tensor that holds the signs of a 1-bit convolution's inputs."""
-    makers = {output: op for op in graph.operators for output in op.outputs}
-    signs = graph.operators[index].inputs[0]
+def _signs_of(graph: Graph, convolutions: list[int]) -> list[int]:
+    """The tensors that hold the signs of 1-bit convolutions' inputs."""
     # An emulated convolution is padded in front of it, one of Larq within it.
-    while signs in makers and makers[signs].name in ("PAD", "PADV2"):
-        signs = makers[signs].inputs[0]
-    return signs
+    unpadded = {
+        operator.outputs[0]: operator.inputs[0]
+        for operator in graph.operators
+        if operator.name in ("PAD", "PADV2")
+    }
+    found = []
+    for index in convolutions:
+        signs = graph.operators[index].inputs[0]
+        while signs in unpadded:
+            signs = unpadded[signs]
+        found.append(signs)
+    return found
 
 
 def _negative(values: np.ndarray, operator: Operator) -> np.ndarray:

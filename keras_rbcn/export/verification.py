@@ -16,7 +16,7 @@ it is wrong. Measured on residual networks of 4 to 48 1-bit convolutions, in
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,6 +84,13 @@ def _random_samples(signature: Signature, count: int) -> list[np.ndarray]:
     ]
 
 
+class StudentRun(NamedTuple):
+    """The student's outputs, and which samples are undecided."""
+
+    outputs: list[np.ndarray]
+    undecided: np.ndarray
+
+
 def compare(
     model: Any,
     signature: Signature,
@@ -91,9 +98,20 @@ def compare(
     arrays: list[Any],
     data: str,
     matching: Matching,
+    student: StudentRun,
 ) -> Agreement:
-    """Runs student and file on the samples, and judges the difference."""
-    expected, undecided = _student_outputs(model, signature, arrays)
+    """Runs a file on the samples, and judges how far it is from the student.
+
+    Args:
+        model: The student.
+        signature: Its inputs.
+        file: The file.
+        arrays: The samples, one array per input.
+        data: Where they come from, for the report.
+        matching: Which operator of the file is which layer.
+        student: What the student makes of the samples.
+    """
+    expected, undecided = student
     received = file.predict(arrays if len(arrays) > 1 else arrays[0])
     received = received if isinstance(received, list) else [received]
     differences = _relative_differences(expected, received)
@@ -181,10 +199,8 @@ def _class_agreement(expected: list[Any], received: list[Any]) -> float | None:
     return min(shares, default=None)
 
 
-def _student_outputs(
-    model: Any, signature: Signature, arrays: list[Any]
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """The student's outputs, and which samples are undecided."""
+def run_student(model: Any, signature: Signature, arrays: list[Any]) -> StudentRun:
+    """Runs the student on the samples, one array per input."""
     outputs, undecided = [], []
     for start in range(0, len(arrays[0]), _BATCH):
         part = [array[start : start + _BATCH] for array in arrays]
@@ -197,4 +213,4 @@ def _student_outputs(
         outputs.append(run_watched(model, signature, part, watch))
         undecided.append(near)
     joined = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
-    return joined, np.concatenate(undecided)
+    return StudentRun(joined, np.concatenate(undecided))

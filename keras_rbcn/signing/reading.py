@@ -21,7 +21,7 @@ from keras_rbcn.signing.signatures import (
 )
 
 if TYPE_CHECKING:
-    StrPath = str | os.PathLike[str]
+    from keras_rbcn.signing.signatures import StrPath
 
 
 def read_bundle(

@@ -3,12 +3,39 @@
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import numpy as np
+from hypothesis import strategies as st
 
 from keras_rbcn._backend import keras
+from keras_rbcn.export import export_tflite
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
 
 Choose = Callable[[list[Any]], Any]
+
+GENERATED = hypothesis.settings(
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+    # A failing network is small enough as it is, and each try takes a second.
+    phases=[hypothesis.Phase.generate],
+)
+
+
+def exported(data: Any, seed: int, path: Any, runtime: str) -> Any:
+    """A random network that `data` draws, images for it, and the export's report."""
+    keras.backend.clear_session()
+    model = random_network(lambda options: data.draw(st.sampled_from(options)), seed)
+    images = np.random.default_rng(seed).normal(size=(16, *model.input_shape[1:]))
+    report = export_tflite(model, path, verify_data=images, runtime=runtime)
+    return model, images, report
+
+
+def assert_same(received: Any, expected: Any) -> None:
+    """Judged by other means than by the export's own: two samples may have flips."""
+    assert received.shape == expected.shape
+    difference = np.abs(received - expected).reshape(len(expected), -1).max(1)
+    assert np.sum(difference > 1e-5 * np.abs(expected).max()) <= 2
 
 
 def random_network(choose: Choose, seed: int) -> Any:

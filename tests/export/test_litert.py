@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from larq_compute_engine.mlir.python import tflite_schema as schema
-from random_networks import random_network, randomize
+from random_networks import GENERATED, assert_same, exported, randomize
 
 from keras_rbcn import ExportError, TFLiteModel, applications, export_tflite
 from keras_rbcn._backend import keras, tf
@@ -53,34 +53,20 @@ def kernels(content):
     }
 
 
-@hypothesis.settings(
-    max_examples=10,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-    phases=[hypothesis.Phase.generate],
-)
+@hypothesis.settings(GENERATED, max_examples=10)
 @hypothesis.given(data=st.data(), seed=st.integers(0, 2**16))
 def test_random_networks_in_the_stock_runtime(tmp_path_factory, data, seed):
-    keras.backend.clear_session()
-    model = random_network(lambda options: data.draw(st.sampled_from(options)), seed)
-    images = np.random.default_rng(seed).normal(size=(16, *model.input_shape[1:]))
     path = tmp_path_factory.mktemp("network") / "model.tflite"
-
-    report = export_tflite(model, path, verify_data=images, runtime="litert")
-
+    model, images, report = exported(data, seed, path, "litert")
     rectified = [x for x in model.layers if isinstance(x, RectifiedConv2D)]
     assert sorted(report.binary_convolutions) == sorted(x.name for x in rectified)
     assert not any(name.startswith("Lce") for name in report.operator_counts)
-    stored = sorted(
-        np.prod(tensor.shape) for tensor in kernels(path.read_bytes()).values()
-    )
-    assert stored == sorted(np.prod(layer.kernel.shape) for layer in rectified)
+    stored = kernels(path.read_bytes()).values()
+    sizes = sorted(np.prod(tensor.shape) for tensor in stored)
+    assert sizes == sorted(np.prod(layer.kernel.shape) for layer in rectified)
     expected = model.predict(images.astype("float32"), verbose=0)
     for delegates in (True, False):
-        received = run(path.read_bytes(), images, delegates)
-        difference = np.abs(received - expected).reshape(len(images), -1).max(1)
-        assert np.sum(difference > 1e-5 * np.abs(expected).max()) <= 2
+        assert_same(run(path.read_bytes(), images, delegates), expected)
 
 
 @pytest.mark.parametrize("network", ["bcnn", "xnornet", "rbcn", "reactnet"])

@@ -8,7 +8,7 @@ from keras_rbcn._backend import keras
 from keras_rbcn._samples import input_signature
 from keras_rbcn.export.converter import convert
 from keras_rbcn.export.matching import Matching, match
-from keras_rbcn.export.verification import compare
+from keras_rbcn.export.verification import compare, run_student
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
 from keras_rbcn.tflite import TFLiteModel
 
@@ -47,7 +47,8 @@ def deep():
 def compared(model, file, images):
     signature = input_signature(model)
     matching = match(file.graph, convert(model, signature).calls)
-    return compare(model, signature, file, [images], "verify_data", matching)
+    run = run_student(model, signature, [images])
+    return compare(model, signature, file, [images], "verify_data", matching, run)
 
 
 def test_a_right_file_of_a_deep_network_passes(deep):
@@ -108,7 +109,8 @@ def answered(model, outputs, images):
     """The comparison with a file of which no operator is known."""
     file, nothing = FakeFile(outputs), Matching(None, {}, [])
     signature = input_signature(model)
-    return compare(model, signature, file, [images], "verify_data", nothing)
+    run = run_student(model, signature, [images])
+    return compare(model, signature, file, [images], "verify_data", nothing, run)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import typer
 
 from keras_rbcn._backend import REQUIREMENTS, keras, tf
 from keras_rbcn.callbacks import TrainingLog, plot_training_log
-from keras_rbcn.cli.errors import UserError, warn, warnings_at_once
+from keras_rbcn.cli.errors import FAILED, UserError, warn, warnings_at_once
 from keras_rbcn.cli.files import write_text
 from keras_rbcn.cli.models import save_model
 from keras_rbcn.cli.train.config import to_yaml
@@ -90,7 +90,7 @@ def _failures(splits: Splits, networks: Networks) -> Iterator[None]:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            "memory ran out: try a smaller --batch-size.", exit_code=1
+            "memory ran out: try a smaller --batch-size.", exit_code=FAILED
         ) from error
     except tf.errors.OpError as error:
         path = find_unreadable_image(splits, networks.shape[-1])
@@ -199,7 +199,7 @@ def _fit(
         raise UserError(
             f"the loss became NaN or infinite in epoch {len(history['loss'])}, and no "
             "student was written: try a smaller --learning-rate.",
-            exit_code=1,
+            exit_code=FAILED,
         )
     return history
 
