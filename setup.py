@@ -31,6 +31,7 @@ setup(
         "flatbuffers>=24.3",
         "matplotlib>=3.8",
         "packaging>=23",
+        "pydantic>=2",
         "pyyaml>=6",
         "rich>=13",
         "scikit-learn>=1.4",

@@ -281,7 +281,15 @@ def exported(model: Any, images: Any) -> dict[str, Any]:
         "export_failure": failure,
         "operators": report.operator_counts,
         "bytes": report.bytes,
-        "agreement": vars(report.agreement) if report.agreement else None,
+        "agreement": report.agreement and summed_up(report.agreement),
+    }
+
+
+def summed_up(agreement: Any) -> dict[str, Any]:
+    """An agreement without what it tells of each sample and each layer."""
+    single = ("relative_differences", "undecided_samples", "signs")
+    return {
+        name: value for name, value in vars(agreement).items() if name not in single
     }
 
 

@@ -15,6 +15,7 @@ from keras_rbcn import (
     recipes,
     signing,
 )
+from keras_rbcn.bundle import Bundle, ImagePreprocessing, Prediction, export_bundle
 from keras_rbcn.conversion import (
     BinarizationReport,
     BinaryInputsReport,
@@ -25,6 +26,7 @@ from keras_rbcn.conversion import (
 )
 from keras_rbcn.export import ExportError, ExportReport, export_tflite
 from keras_rbcn.profiling import Profile, profile
+from keras_rbcn.quantization import quantize_real_layers
 from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.training import RBCNModel, Tap
 
@@ -33,8 +35,11 @@ __version__ = _version("keras-rbcn")
 __all__ = [
     "BinarizationReport",
     "BinaryInputsReport",
+    "Bundle",
     "ExportError",
     "ExportReport",
+    "ImagePreprocessing",
+    "Prediction",
     "Profile",
     "RBCNModel",
     "TFLiteModel",
@@ -48,11 +53,13 @@ __all__ = [
     "datasets",
     "device",
     "discriminators",
+    "export_bundle",
     "export_tflite",
     "flatten",
     "layers",
     "losses",
     "profile",
+    "quantize_real_layers",
     "recipes",
     "signing",
 ]

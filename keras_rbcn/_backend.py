@@ -12,8 +12,10 @@ import contextlib
 import importlib
 import logging
 import os
+import platform
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -64,6 +66,15 @@ def check_versions() -> None:
             )
 
 
+def installed_versions() -> dict[str, str]:
+    """Versions of Python, of keras_rbcn and of the packages in `REQUIREMENTS`."""
+    packages = ("keras-rbcn", *REQUIREMENTS)
+    return {
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Keeps TensorFlow's start-up chatter off the standard error stream.
@@ -105,6 +116,16 @@ def _import_keras_2() -> tuple[Any, Any]:
     return importlib.import_module("tf_keras"), tf
 
 
+def _import_tfmot() -> Any:
+    """Imports what of tensorflow-model-optimization is used, without its warnings."""
+    with warnings.catch_warnings():
+        # It looks at TensorFlow's version in a way that is deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return importlib.import_module(
+            "tensorflow_model_optimization.quantization.keras"
+        )
+
+
 def require_model(model: Any, name: str) -> Any:
     """Returns `model` if it is a Keras 2 model, and says what to do if it is not.
 
@@ -134,3 +155,4 @@ def require_model(model: Any, name: str) -> Any:
 
 check_versions()
 keras, tf = _import_keras_2()
+tfmot = _import_tfmot()

@@ -1,10 +1,12 @@
-"""Files that are never half-written, and folders that can be written to."""
+"""Files that are never half-written, folders that can be written to, digests."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -43,6 +45,70 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path, mode: int = 0o777) -> Iterator[Path]:
+    """A new folder to write to, which takes the place of `folder` at the end.
+
+    Until then an older folder there stays as it is; if the writing fails, for good. It
+    goes with all that is in it: whether it may is for the caller to check. Between the
+    old one and the new one there is a moment without either.
+
+    A link is followed: what it points to is replaced.
+
+    Args:
+        folder: The folder to be.
+        mode: Its permissions, before the process's mask.
+
+    Raises:
+        OSError: If it cannot be written.
+
+    Example:
+        >>> with replacing_folder(Path("new")) as beside:
+        ...     (beside / "a.txt").write_text("whole")
+        5
+        >>> Path("new/a.txt").read_text()
+        'whole'
+    """
+    folder = folder.resolve()
+    beside, old = (folder.with_name(f".{uuid.uuid4().hex}") for _ in range(2))
+    beside.mkdir(mode)
+    try:
+        yield beside
+        if not folder.exists():
+            beside.rename(folder)
+            return
+        folder.rename(old)
+        try:
+            beside.rename(folder)
+        except BaseException:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits.
+
+    Args:
+        path: The file; it may be larger than the memory.
+
+    Raises:
+        OSError: If it cannot be read.
+
+    Example:
+        >>> _ = Path("empty.txt").write_bytes(b"")
+        >>> file_digest(Path("empty.txt"))[:8]
+        'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_rbcn._backend import tf
-from keras_rbcn._files import make_writable, replacing
+from keras_rbcn._files import file_digest, make_writable, replacing
 
 _NAME = "ckpt"
 _MANIFEST = re.compile(rf"{_NAME}-(\d+)\.json")
@@ -105,7 +105,7 @@ class CheckpointFolder:
         for name, expected in files.items():
             file = self._directory / name
             try:
-                found = _file_digest(file)
+                found = file_digest(file)
             except OSError as error:
                 raise RefusedError(
                     f"'{file}' cannot be read ({error!r})", True
@@ -157,7 +157,7 @@ class CheckpointFolder:
         def seal(prefix: str) -> None:
             contents = {
                 "version": version("keras-rbcn"),
-                "files": {path.name: _file_digest(path) for path in _files(prefix)},
+                "files": {path.name: file_digest(path) for path in _files(prefix)},
                 "state": state,
             }
             digest = _digest(_as_text(contents).encode())
@@ -185,11 +185,3 @@ def _as_text(contents: Any) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

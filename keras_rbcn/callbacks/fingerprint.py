@@ -6,9 +6,15 @@ import json
 import re
 from typing import Any
 
-from keras_rbcn._backend import keras, tf
+from keras_rbcn._backend import tf
 from keras_rbcn.callbacks.random_state import generators
 from keras_rbcn.callbacks.workers import Workers
+from keras_rbcn.training.description import (
+    configuration_of,
+    losses_of,
+    name_of_loss,
+    optimizers_of,
+)
 
 
 def create_variables(model: Any, dataset: Any) -> None:
@@ -64,7 +70,7 @@ def fingerprint(model: Any, data: Any) -> dict[str, Any]:
         "random generators": len(generators(model)),
         "settings": _settings(model),
         "taps": [list(tap) for tap in getattr(model, "taps", [])],
-        "loss": _loss(model),
+        "loss": losses_of(model, name_of_loss),
         "trainable variables": len(model.trainable_weights),
         "kind of data": type(data._adapter).__name__,
         "batches of the data": str(dataset.element_spec),
@@ -108,19 +114,11 @@ def _settings(model: Any) -> Any:
     return settings.to_dict() if hasattr(settings, "to_dict") else None
 
 
-def optimizers_of(model: Any) -> dict[str, Any]:
-    """The optimizers of a model, of both of Keras' generations, by its attribute."""
-    kinds = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
-    return {
-        name: value for name, value in vars(model).items() if isinstance(value, kinds)
-    }
-
-
 def _configuration(optimizer: Any) -> Any:
-    config = dict(optimizer.get_config())
+    config = configuration_of(optimizer)
     if not isinstance(config.get("learning_rate"), dict):
         config.pop("learning_rate", None)  # Callbacks may have changed it.
-    return {"class": type(optimizer).__name__, **config}
+    return config
 
 
 def _variables(optimizer: Any) -> list[Any]:
@@ -135,13 +133,3 @@ def _described(variables: Any) -> list[str]:
 def _plain_name(name: str) -> str:
     """Without numbers, and without the condition within which a slot may be made."""
     return re.sub(r"_[0-9]+(?=[/:_]|$)|^cond(_[0-9]+)?/", "", name)
-
-
-def _loss(model: Any) -> Any:
-    loss = getattr(getattr(model, "compiled_loss", None), "_user_losses", None)
-    return tf.nest.map_structure(
-        lambda one: (
-            one if isinstance(one, str) else getattr(one, "name", str(type(one)))
-        ),
-        loss,
-    )

@@ -10,9 +10,9 @@ import numpy as np
 from larq.quantized_variable import QuantizedVariable
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.callbacks.fingerprint import optimizers_of
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.training import RBCNModel
+from keras_rbcn.training.description import optimizers_of
 
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from keras_rbcn.cli import commands
+from keras_rbcn.cli import commands, int8
 from keras_rbcn.cli.benchmark import benchmark
+from keras_rbcn.cli.bundle import bundle, classify
 from keras_rbcn.cli.errors import UserError, one_line
 from keras_rbcn.cli.files import folder_path
 from keras_rbcn.cli.signing import decrypt, encrypt, keygen, sign, verify
@@ -96,8 +97,8 @@ def _root(
     if context.invoked_subcommand is None:
         raise UserError(
             "expected a command: demo, profile, binarize, train, export, predict, "
-            "benchmark, keygen, sign, verify, encrypt or decrypt (see keras-rbcn "
-            "--help)"
+            "bundle, classify, benchmark, keygen, sign, verify, encrypt or decrypt "
+            "(see keras-rbcn --help)"
         )
 
 
@@ -251,7 +252,7 @@ def train(
     config.yaml - the settings, to repeat the training with --config;
     binarization.json - what became of each layer, if the student was made of the
     teacher;
-    summary.json - how it ended.
+    summary.json - how it ended, and what of, for export --provenance.
     """
     settings = dict(locals())  # All options, by their names.
     del settings["config"]  # It has become the defaults of the others.
@@ -281,8 +282,20 @@ def export(
     ] = None,
     rescale: _Rescale = None,
     report: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.json|FILE.html",
+            help="Where to write the report as well: as JSON, or as a page with plots. "
+            "May be given several times.",
+        ),
+    ] = None,
+    provenance: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.json", help="Where to write the report as well."),
+        typer.Option(
+            metavar="FILE.json",
+            help="What the report is to tell of where the student comes from, such as "
+            "summary.json of its training.",
+        ),
     ] = None,
     runtime: Annotated[
         Literal["lce", "litert"],
@@ -292,12 +305,27 @@ def export(
             "files and no faster convolutions.",
         ),
     ] = "lce",
+    real_layers: int8.RealLayers = "float32",
+    calibration_data: int8.CalibrationData = None,
+    input_type: int8.InputType = "float32",
+    output_type: int8.OutputType = "float32",
 ) -> None:
     """Write a student as a .tflite file, and check that the file is right.
 
     If it is not, nothing is written, and the exit code is 1.
     """
-    commands.export(student, out, verify_data, rescale, report, runtime)
+    types = int8.ElementTypes(real_layers, input_type, output_type)
+    commands.export(
+        student,
+        out,
+        verify_data,
+        rescale,
+        report or (),
+        provenance,
+        runtime,
+        types,
+        calibration_data,
+    )
 
 
 @app.command()
@@ -336,5 +364,5 @@ def predict(
 
 # In files of their own, with what they do.
 app.command()(benchmark)
-for _command in (keygen, sign, verify, encrypt, decrypt):
+for _command in (bundle, classify, keygen, sign, verify, encrypt, decrypt):
     app.command()(_command)

@@ -15,7 +15,12 @@ from rich.text import Text
 from keras_rbcn import conversion, profiling
 from keras_rbcn._backend import tf
 from keras_rbcn._samples import input_signature
-from keras_rbcn.cli.errors import FAILED, UserError, user_errors, warning_lines
+from keras_rbcn.cli.errors import (
+    UserError,
+    export_errors,
+    user_errors,
+    warning_lines,
+)
 from keras_rbcn.cli.files import (
     check_input,
     check_output,
@@ -25,9 +30,12 @@ from keras_rbcn.cli.files import (
     write_text,
     written_beside,
 )
+from keras_rbcn.cli.int8 import check_calibration_data, int8_arguments
 from keras_rbcn.cli.models import check_keras_file, load_model, save_model
+from keras_rbcn.cli.reports import check_reports, read_provenance, write_reports
 from keras_rbcn.cli.samples import Rescale, check_samples, read_samples
-from keras_rbcn.export import ExportError, export_tflite
+from keras_rbcn.export import export_tflite
+from keras_rbcn.export.element_types import ElementTypes
 from keras_rbcn.tflite import TFLiteModel
 
 # Rows of a table of predictions.
@@ -60,43 +68,44 @@ def export(
     out: Path,
     verify_data: Path | None,
     rescale: Rescale,
-    report: Path | None,
+    reports: Sequence[Path],
+    provenance: Path | None,
     runtime: str,
+    types: ElementTypes,
+    calibration_data: Path | None,
 ) -> None:
     """See `keras_rbcn.cli.app.export`."""
     check_keras_file(student)
-    inputs = (student, verify_data)
+    inputs = (student, verify_data, provenance, calibration_data)
     check_output(out, *inputs, suffix=".tflite")
-    if report is not None:
-        check_output(report, out, *inputs)
+    check_reports(reports, out, *inputs)
+    origin = None if provenance is None else read_provenance(provenance)
+    check_calibration_data(calibration_data, types)
     if verify_data is not None:
         check_samples(verify_data)
-    elif rescale is not None:
+    elif rescale is not None and calibration_data is None:
         raise UserError("--rescale is for --verify-data: leave it out.")
     model = load_model(student)
-    data = None
-    if verify_data is not None:
-        with user_errors():
-            signature = input_signature(model)
-        shapes = [tuple(spec.shape[1:]) for spec in signature.specs]
-        data = read_samples(
-            verify_data, signature.names, shapes, rescale, count=_VERIFIED
-        ).x
-    try:
-        with user_errors(), warning_lines():
-            result = export_tflite(
-                model,
-                out,
-                verify_data=data,
-                verify_samples=_VERIFIED,
-                runtime=runtime,
-            )
-    except ExportError as error:
-        layers = [f"layer: {name}" for name in error.layers]
-        raise UserError(str(error), layers, exit_code=FAILED) from error
-    if report is not None:
-        with written_beside(report) as beside:
-            result.to_json(beside)
+    with user_errors():
+        signature = input_signature(model)
+    shapes = [tuple(spec.shape[1:]) for spec in signature.specs]
+
+    def read(path: Path, count: int) -> Any:
+        return read_samples(path, signature.names, shapes, rescale, count).x
+
+    int8 = int8_arguments(model, types, calibration_data, read)
+    data = None if verify_data is None else read(verify_data, _VERIFIED)
+    with export_errors():
+        result = export_tflite(
+            model,
+            out,
+            verify_data=data,
+            verify_samples=_VERIFIED,
+            runtime=runtime,
+            provenance=origin,
+            **int8,
+        )
+    write_reports(result, reports)
     Console().print(result)
     typer.echo(f"Wrote {out}")
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
+from keras_rbcn.export import ExportError
+
 # The exit code where nothing is wrong with what the user typed, and yet it failed.
 FAILED = 1
 
@@ -35,6 +37,17 @@ def user_errors() -> Iterator[None]:
         yield
     except (ValueError, TypeError, OSError) as error:
         raise UserError(str(error)) from error
+
+
+@contextlib.contextmanager
+def export_errors() -> Iterator[None]:
+    """As `user_errors`, for an export: tells of warnings, and which layers failed."""
+    try:
+        with user_errors(), warning_lines():
+            yield
+    except ExportError as error:
+        layers = [f"layer: {name}" for name in error.layers]
+        raise UserError(str(error), layers, exit_code=FAILED) from error
 
 
 @contextlib.contextmanager

@@ -120,6 +120,13 @@ def _rescaled_bytes(
             f"255, since --rescale is given; received: {', '.join(types)}. Leave out "
             "--rescale to take the numbers as they are."
         )
+    return rescaled_bytes(arrays, rescale)
+
+
+def rescaled_bytes(
+    arrays: Sequence[np.ndarray], rescale: tuple[float, float]
+) -> list[np.ndarray]:
+    """Arrays of type uint8 from [0, 255] to the range; others as they are."""
     return [
         rescaled(array.astype(np.float32), rescale)
         if array.dtype == np.uint8

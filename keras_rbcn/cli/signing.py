@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +11,14 @@ from typing import Annotated
 import typer
 
 from keras_rbcn import signing
+from keras_rbcn._files import replacing_folder
 from keras_rbcn.cli.errors import FAILED, UserError, user_errors, warning_lines
 from keras_rbcn.cli.files import check_output, resolved
 from keras_rbcn.signing import EncryptionError, SignatureError
 from keras_rbcn.signing.folders import SIGNATURE_NAME
+
+# Of a folder in which a bundle lies open.
+_OWNER_ONLY = 0o700
 
 _Bundle = Annotated[
     Path,
@@ -52,7 +54,7 @@ _EncryptionKey = Annotated[
 
 
 @contextlib.contextmanager
-def _errors() -> Iterator[None]:
+def bundle_errors() -> Iterator[None]:
     """As `user_errors`, for what the library says of bundles and of the extra too."""
     try:
         with user_errors(), warning_lines():
@@ -92,7 +94,7 @@ def keygen(
         if path is not None:
             check_output(path, *written)
             written.append(path)
-    with _errors():
+    with bundle_errors():
         if private is not None and public is not None:
             password = _password(password_env, password_file)
             signing.generate_key(private, public, password)
@@ -127,7 +129,7 @@ def sign(
 
     Writes model.sig to the folder, and replaces an older one.
     """
-    with _errors():
+    with bundle_errors():
         signature = signing.sign(
             bundle,
             key,
@@ -162,7 +164,7 @@ def verify(
     """
     if (key is None) == (not chain):
         raise UserError("expected --key or --chain, and not both.")
-    with _errors():
+    with bundle_errors():
         contents = signing.read_bundle(bundle, key, certificate_chain=chain or None)
     typer.echo(f"As it was signed: {_names(contents)}")
 
@@ -176,7 +178,7 @@ def encrypt(
 ) -> None:
     """Write a bundle as one encrypted file. If it is to be signed, sign it first."""
     check_output(out)
-    with _errors():
+    with bundle_errors():
         signing.encrypt(bundle, out, key)
     typer.echo(f"Wrote {out}")
 
@@ -195,7 +197,7 @@ def decrypt(
     if folder.exists():
         raise UserError(f"'{folder}' exists: name a folder that does not.")
     check_output(folder)
-    with _errors():
+    with bundle_errors():
         contents = signing.decrypt(file, key)
         _write_folder(folder, contents)
     typer.echo(f"Wrote {_names(contents)} to {folder}")
@@ -223,14 +225,8 @@ def _names(contents: dict[str, bytes]) -> str:
 
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
     """Writes the files to a new folder, or none of them."""
-    # Its owner's alone, as those of tempfile are.
-    beside = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-    try:
+    with replacing_folder(folder, _OWNER_ONLY) as beside:
         for name, content in contents.items():
             path = beside / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        beside.rename(folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise

@@ -1,5 +1,6 @@
 """Small real data sets and readers of a user's own, as arrays or tf.data pipelines."""
 
+from keras_rbcn.datasets.fingerprint import fingerprint
 from keras_rbcn.datasets.idx import read_idx
 from keras_rbcn.datasets.image_folder import image_folder
 from keras_rbcn.datasets.loaders import digits, fashion_mnist
@@ -13,6 +14,7 @@ __all__ = [
     "Splits",
     "digits",
     "fashion_mnist",
+    "fingerprint",
     "image_folder",
     "npz_file",
     "read_idx",

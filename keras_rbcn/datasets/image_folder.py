@@ -166,14 +166,26 @@ def read_images(
     Raises:
         ValueError: If a file cannot be decoded as an image; names it.
     """
-    images = []
-    for path in paths:
-        try:
-            image = _decoded(str(path), channels)
-        except tf.errors.OpError as error:
-            raise ValueError(f"Cannot read '{path}' as an image: remove it.") from error
-        images.append(tf.image.resize(image, image_size).numpy())
+    images = [
+        tf.image.resize(read_pixels(path, channels), image_size).numpy()
+        for path in paths
+    ]
     return rescaled(np.stack(images), rescale)
+
+
+def read_pixels(path: Path, channels: int) -> np.ndarray:
+    """Reads the pixels of an image, as `image_folder` does it.
+
+    Returns:
+        uint8 array `(height, width, channels)`.
+
+    Raises:
+        ValueError: If the file cannot be decoded as an image; names it.
+    """
+    try:
+        return _decoded(str(path), channels).numpy()
+    except tf.errors.OpError as error:
+        raise ValueError(f"Cannot read '{path}' as an image: remove it.") from error
 
 
 def _decoded(path: str, channels: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import tempfile
@@ -21,14 +22,19 @@ from keras_rbcn.export.calls import (
     is_quantized_convolution,
     is_required,
 )
+from keras_rbcn.export.element_types import INT8, ElementTypes
 from keras_rbcn.export.emulation import emulated_signs, with_packed_kernels
+from keras_rbcn.export.integers import with_float_operators, with_int8_ends
 from keras_rbcn.export.padding import split_padding, strided_convolutions
 from keras_rbcn.export.report import ExportError
+from keras_rbcn.export.roundings import Rounding, RoundingNotes
 from keras_rbcn.layers.binary_inputs import (
     binary_layers,
     watched,
     without_cached_functions,
 )
+from keras_rbcn.quantization.calibration import watched_rounding
+from keras_rbcn.quantization.quantize import quantized_layers
 from keras_rbcn.tflite.packing import finish
 
 logger = logging.getLogger("keras_rbcn.export")
@@ -38,10 +44,17 @@ LCE, LITERT = "lce", "litert"
 
 @dataclass(frozen=True)
 class Conversion:
-    """A converted model, and the binary convolutions that it must hold."""
+    """A converted model, and what it must hold.
+
+    Attributes:
+        content: The bytes of the file.
+        calls: The binary convolutions.
+        roundings: Where values are rounded to 8 bits.
+    """
 
     content: bytes
     calls: list[ConvolutionCall]
+    roundings: list[Rounding]
 
 
 def check_policies(model: Any) -> None:
@@ -70,16 +83,29 @@ def check_policies(model: Any) -> None:
         )
 
 
-def convert(model: Any, signature: Signature, runtime: str = LCE) -> Conversion:
+def convert(
+    model: Any,
+    signature: Signature,
+    runtime: str = LCE,
+    types: ElementTypes = ElementTypes(),  # noqa: B008 - it cannot be changed.
+) -> Conversion:
     """Converts the model for a runtime, one of `RUNTIMES`.
+
+    Args:
+        model: The model.
+        signature: Its inputs.
+        runtime: What the file is for.
+        types: What its inputs and outputs are to be.
 
     Raises:
         ValueError: If a binary convolution has inputs of undefined height or width.
         ExportError: If the converter fails.
     """
+    int8 = types.real_layers == INT8
     emulated = emulated_signs(model) if runtime == LITERT else contextlib.nullcontext()
     with emulated:
-        function, calls = _trace_all(model, signature)
+        trace = _trace_all(model, signature)
+    function, calls, roundings = trace.function, trace.calls, trace.roundings
     _check_sizes(calls)
     logger.info("Converting model '%s' for the runtime '%s'", model.name, runtime)
     with _quiet(), tempfile.TemporaryDirectory() as folder:
@@ -91,22 +117,44 @@ def convert(model: Any, signature: Signature, runtime: str = LCE) -> Conversion:
         module.used_variables = function.variables
         try:
             tf.saved_model.save(module, folder, signatures=function)
-            content = _CONVERTERS[runtime](folder, calls)
+            content = _CONVERTERS[runtime](folder, calls, int8)
         except Exception as error:
             raise ExportError(
                 f"The converter for the runtime '{runtime}' could not convert model "
                 f"'{model.name}': {_first_lines(error)}"
             ) from error
+    if int8:
+        content = with_float_operators(content, trace.rounded_outputs)
+        content = _with_ends(content, model, types)
     output_names = _output_names(model, len(function.structured_outputs))
-    return Conversion(finish(content, signature.names, output_names), calls)
+    named = finish(content, signature.names, output_names)
+    return Conversion(named, calls, roundings)
 
 
-def _converted_by_larq(folder: str, calls: list[ConvolutionCall]) -> bytes:
+def _with_ends(content: bytes, model: Any, types: ElementTypes) -> bytes:
+    try:
+        return with_int8_ends(
+            content, types.input_type == INT8, types.output_type == INT8
+        )
+    except ValueError as error:
+        raise ExportError(
+            f"Model '{model.name}' cannot be given int8, or give it: {error} Bring it "
+            "to int8 by quantize_real_layers(..., int8_inputs=True, int8_outputs=True)."
+        ) from None
+
+
+def _converted_by_larq(folder: str, calls: list[ConvolutionCall], int8: bool) -> bytes:
     return bytes(larq_compute_engine.convert_saved_model(folder, target="arm"))
 
 
-def _converted_by_tensorflow(folder: str, calls: list[ConvolutionCall]) -> bytes:
-    content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+def _converted_by_tensorflow(
+    folder: str, calls: list[ConvolutionCall], int8: bool
+) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    if int8:
+        # Without this it keeps the ranges and computes in float32 between them.
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    content = converter.convert()
     return with_packed_kernels(content, [call.signs for call in calls if call.one_bit])
 
 
@@ -115,20 +163,39 @@ _CONVERTERS = {LCE: _converted_by_larq, LITERT: _converted_by_tensorflow}
 RUNTIMES = tuple(_CONVERTERS)
 
 
-def _trace_all(model: Any, signature: Signature) -> tuple[Any, list[ConvolutionCall]]:
+@dataclass(frozen=True)
+class _Trace:
+    """A model as a function of a batch of one, and what is called in it.
+
+    Attributes:
+        function: A concrete function of TensorFlow.
+        calls: The binary convolutions.
+        roundings: Where values are rounded to 8 bits.
+        rounded_outputs: Of each output, whether it is rounded so.
+    """
+
+    function: Any
+    calls: list[ConvolutionCall]
+    roundings: list[Rounding]
+    rounded_outputs: list[bool]
+
+
+def _trace_all(model: Any, signature: Signature) -> _Trace:
     """As `_trace`, with what the user has wrapped into functions of TensorFlow."""
-    function, calls = _trace(model, signature)
-    seen = {id(call.layer) for call in calls}
+    trace = _trace(model, signature)
+    seen = {id(call.layer) for call in trace.calls}
     if any(is_required(layer) and id(layer) not in seen for layer in model.submodules):
         # Called inside of a `tf.function` that had been traced before, or not at all.
         with without_cached_functions():
-            _, calls = _trace(model, signature)
-    return function, calls
+            calls = _trace(model, signature).calls
+        return dataclasses.replace(trace, calls=calls)
+    return trace
 
 
-def _trace(model: Any, signature: Signature) -> tuple[Any, list[ConvolutionCall]]:
-    """The model as one function of a batch of one, and its convolutions' calls."""
+def _trace(model: Any, signature: Signature) -> _Trace:
+    notes = RoundingNotes()
     calls: list[ConvolutionCall] = []
+    rounded: list[bool] = []
     seen = set()
 
     def note(layer: Any, inputs: Any) -> Any:
@@ -140,14 +207,24 @@ def _trace(model: Any, signature: Signature) -> tuple[Any, list[ConvolutionCall]
 
     def run(*arrays: Any) -> dict[str, Any]:
         outputs = signature.call(model, list(arrays))
+        rounded[:] = [_is_rounded(value) for value in outputs]
         return {f"output_{number}": value for number, value in enumerate(outputs)}
 
     with (
         watched(binary_layers(model), note),
         watched(strided_convolutions(model), split_padding),
+        watched_rounding(quantized_layers(model), notes.note),
     ):
         function = tf.function(run, input_signature=signature.specs)
-        return function.get_concrete_function(), calls
+        concrete = function.get_concrete_function()
+    return _Trace(concrete, calls, notes.found, rounded)
+
+
+def _is_rounded(value: Any) -> bool:
+    """Whether a tensor comes of rounding to 8 bits."""
+    while value.op.type == "Identity":
+        value = value.op.inputs[0]
+    return bool(value.op.type.startswith("FakeQuant"))
 
 
 def _check_sizes(calls: list[ConvolutionCall]) -> None:

@@ -28,12 +28,11 @@ from keras_rbcn._backend import tf
 from keras_rbcn.export.matching import equal_up_to_scale
 from keras_rbcn.layers.binary_inputs import binary_layers
 from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
+from keras_rbcn.tflite.editing import BUILTIN, INT4, Editor
 from keras_rbcn.tflite.flatbuffer import pack_int4
-from keras_rbcn.tflite.packing import pack, unpack
 
-_OPERATOR = schema.BuiltinOperator
-# Of the operators that are added; this is the first to make 4 bits real.
-_VERSIONS = {"Dequantize": 6, "Mul": 1, "Add": 1}
+# The first version of DEQUANTIZE that makes 4 bits real.
+_DEQUANTIZE_INT4 = 6
 
 
 @contextlib.contextmanager
@@ -72,32 +71,32 @@ def with_packed_kernels(content: bytes, signs: list[np.ndarray]) -> bytes:
         The file with `DEQUANTIZE` in front of these convolutions. Kernels that are not
         plus or minus one scale within each filter are left as they are.
     """
-    editor = _Editor(unpack(content))
-    editor.pack_kernels(signs)
-    return pack(editor.model, len(content))
+    packer = _Packer(Editor(content))
+    packer.pack_kernels(signs)
+    return packer.editor.content()
 
 
-class _Editor:
-    """Changes the main graph of a file.
+class _Packer:
+    """Packs the kernels of a file.
 
     Args:
-        model: What `unpack` returned; it is changed.
+        editor: Of the file.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.model, self.graph = model, model.subgraphs[0]
-        self._codes: dict[int, int] = {}
+    def __init__(self, editor: Editor) -> None:
+        self.editor = editor
 
     def pack_kernels(self, signs: list[np.ndarray]) -> None:
         """Packs each kernel, and scales the convolutions that read it if it must."""
+        editor = self.editor
         users: dict[int, list[Any]] = {}
-        for operator in self.graph.operators:
-            if self._builtin(operator) == _OPERATOR.CONV_2D:
+        for operator in editor.graph.operators:
+            if editor.code(operator) == BUILTIN.CONV_2D:
                 users.setdefault(operator.inputs[1], []).append(operator)
         before: dict[int, list[Any]] = {}
         after: dict[int, list[Any]] = {}
         for index, convolutions in users.items():
-            kernel = self._constant(index)
+            kernel = editor.constant(index)
             if kernel is None or not _is_one_of(kernel, signs):
                 continue
             scale = np.abs(kernel).reshape(len(kernel), -1).max(1)
@@ -106,107 +105,48 @@ class _Editor:
                     after[id(one)] = self._scaled_behind(one, scale)
                 scale = np.ones_like(scale)
             before[id(convolutions[0])] = [self._packed(index, kernel, scale)]
-        self.graph.operators = [
-            new
-            for one in self.graph.operators
-            for new in (*before.get(id(one), ()), one, *after.get(id(one), ()))
-        ]
+        editor.insert(before, after)
 
     def _packed(self, index: int, kernel: np.ndarray, scale: np.ndarray) -> Any:
         """Replaces a constant by its signs, and returns what makes it real again."""
-        real = self.graph.tensors[index]
+        editor, real = self.editor, self.editor.graph.tensors[index]
         tensor = schema.TensorT()
         tensor.name = (real.name or b"") + b"/signs"
-        tensor.shape, tensor.type = list(kernel.shape), schema.TensorType.INT4
-        tensor.buffer = self._add_buffer(pack_int4(np.sign(kernel)))
+        tensor.shape, tensor.type = list(kernel.shape), INT4
+        tensor.buffer = editor.add_buffer(pack_int4(np.sign(kernel)))
         tensor.quantization = schema.QuantizationParametersT()
         # A filter of zeros has zeros for signs.
         tensor.quantization.scale = np.where(scale > 0, scale, 1.0).tolist()
         tensor.quantization.zeroPoint = [0] * len(scale)
         tensor.quantization.quantizedDimension = 0
-        self._free(real)
-        return self._operator("Dequantize", [self._add(tensor)], index)
+        editor.free(index)
+        stored = editor.add(tensor)
+        return editor.operator("DEQUANTIZE", [stored], index, _DEQUANTIZE_INT4)
 
     def _scaled_behind(self, convolution: Any, scale: np.ndarray) -> list[Any]:
         """Takes scale, bias and activation out of a convolution, to behind it."""
+        editor = self.editor
         bias, target = self._bias(convolution), convolution.outputs[0]
         options = convolution.builtinOptions
         activation = options.fusedActivationFunction
         options.fusedActivationFunction = schema.ActivationFunctionType.NONE
-        steps = [("Mul", scale)] + ([("Add", bias)] if bias.any() else [])
-        convolution.inputs = [*convolution.inputs[:2], self._vector(0 * bias)]
-        convolution.outputs = [value := self._like(target)]
+        steps = [("MUL", scale)] + ([("ADD", bias)] if bias.any() else [])
+        no_bias = editor.float_constant(0 * bias, b"scale")
+        convolution.inputs = [*convolution.inputs[:2], no_bias]
+        convolution.outputs = [value := editor.like(target)]
         operators = []
         for number, (name, vector) in enumerate(steps, start=1):
-            result = target if number == len(steps) else self._like(target)
-            inputs = [value, self._vector(vector)]
-            operators.append(self._operator(name, inputs, result))
+            result = target if number == len(steps) else editor.like(target)
+            inputs = [value, editor.float_constant(vector, b"scale")]
+            operators.append(editor.operator(name, inputs, result))
             value = result
         operators[-1].builtinOptions.fusedActivationFunction = activation
         return operators
 
-    def _builtin(self, operator: Any) -> int:
-        return int(self.model.operatorCodes[operator.opcodeIndex].builtinCode)
-
-    def _constant(self, index: int) -> np.ndarray | None:
-        tensor = self.graph.tensors[index]
-        data = self.model.buffers[tensor.buffer].data
-        if data is None or tensor.type != schema.TensorType.FLOAT32:
-            return None
-        values = np.frombuffer(bytes(bytearray(data)), "<f4")
-        return values.reshape([int(size) for size in tensor.shape])
-
     def _bias(self, convolution: Any) -> np.ndarray:
-        bias = self._constant(convolution.inputs[2])
+        bias = self.editor.constant(convolution.inputs[2])
         assert bias is not None  # The converter gives zeros to one without.
         return bias
-
-    def _vector(self, values: np.ndarray) -> int:
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape = b"scale", [len(values)]
-        tensor.type = schema.TensorType.FLOAT32
-        data = values.astype("<f4").tobytes()
-        tensor.buffer = self._add_buffer(np.frombuffer(data, np.uint8))
-        return self._add(tensor)
-
-    def _like(self, index: int) -> int:
-        """A new tensor of the shape of another one."""
-        other, tensor = self.graph.tensors[index], schema.TensorT()
-        tensor.name, tensor.shape = other.name, list(other.shape)
-        tensor.type, tensor.buffer = other.type, 0
-        return self._add(tensor)
-
-    def _add(self, tensor: Any) -> int:
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
-
-    def _add_buffer(self, data: np.ndarray) -> int:
-        buffer = schema.BufferT()
-        buffer.data = data
-        self.model.buffers.append(buffer)
-        return len(self.model.buffers) - 1
-
-    def _free(self, tensor: Any) -> None:
-        """Makes a constant one that an operator writes."""
-        number, tensor.buffer = tensor.buffer, 0
-        tensors = (one for graph in self.model.subgraphs for one in graph.tensors)
-        if all(one.buffer != number for one in tensors):
-            self.model.buffers[number].data = None
-
-    def _operator(self, name: str, inputs: list[int], output: int) -> Any:
-        code = getattr(_OPERATOR, name.upper())
-        if code not in self._codes:
-            new = schema.OperatorCodeT()
-            new.builtinCode = new.deprecatedBuiltinCode = code
-            new.version = _VERSIONS[name]
-            self.model.operatorCodes.append(new)
-            self._codes[code] = len(self.model.operatorCodes) - 1
-        operator = schema.OperatorT()
-        operator.opcodeIndex = self._codes[code]
-        operator.inputs, operator.outputs = inputs, [output]
-        operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name}Options")
-        operator.builtinOptions = getattr(schema, f"{name}OptionsT")()
-        return operator
 
 
 def _is_one_of(kernel: np.ndarray, signs: list[np.ndarray]) -> bool:

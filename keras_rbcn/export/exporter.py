@@ -6,50 +6,45 @@ import dataclasses
 import hashlib
 import logging
 import os
-import platform
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_rbcn._backend import require_model
+from keras_rbcn._backend import installed_versions, require_model
 from keras_rbcn._files import replacing
 from keras_rbcn._samples import input_signature
+from keras_rbcn.export.accounting import account
+from keras_rbcn.export.agreement import Agreement
 from keras_rbcn.export.converter import LCE, LITERT, RUNTIMES, check_policies, convert
+from keras_rbcn.export.element_types import FLOAT32, ElementTypes
+from keras_rbcn.export.int8_costs import Int8Report
+from keras_rbcn.export.int8_measuring import int8_report
 from keras_rbcn.export.matching import (
     Matching,
     describe_operators,
     match,
     suspicious_layers,
+    zero_padded_int8,
 )
-from keras_rbcn.export.report import (
-    Agreement,
-    ExportError,
-    ExportReport,
-    ValueInfo,
-)
+from keras_rbcn.export.provenance import checked_provenance, provenance_of
+from keras_rbcn.export.report import ExportError, ExportReport, ValueInfo
 from keras_rbcn.export.verification import (
     compare,
     run_student,
     verification_samples,
 )
+from keras_rbcn.quantization.quantize import SAMPLES
 from keras_rbcn.tflite import interpreters
+from keras_rbcn.tflite.flatbuffer import InvalidModelError, parse
 from keras_rbcn.tflite.interpreter import TFLiteModel
 
 logger = logging.getLogger("keras_rbcn.export")
 _EXPORT_LOCK = threading.Lock()
-
-_PACKAGES = (
-    "keras-rbcn",
-    "tensorflow",
-    "tf-keras",
-    "larq",
-    "larq-compute-engine",
-    "numpy",
-)
 
 
 def export_tflite(
@@ -58,6 +53,13 @@ def export_tflite(
     verify_data: Any = None,
     verify_samples: int = 64,
     runtime: str = LCE,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    real_layers: str = FLOAT32,
+    calibration_data: Any = None,
+    calibration_samples: int = SAMPLES,
+    input_type: str = FLOAT32,
+    output_type: str = FLOAT32,
 ) -> ExportReport:
     """Writes a model as a .tflite file, and proves that the file is right.
 
@@ -86,13 +88,28 @@ def export_tflite(
             which runs everywhere and knows no 1-bit operators: kernels take 4 bits a
             value, and convolutions the time of real ones. That file is compared in each
             stock interpreter that is installed.
+        provenance: What the report is to tell of where the model comes from, besides
+            what the model itself tells: anything that JSON can hold, such as the path
+            and the `datasets.fingerprint` of the training data, or a commit.
+        real_layers: In what layers with real kernels compute: `"float32"`, or `"int8"`
+            for a quarter of their bytes; see `quantize_real_layers`. A student that it
+            returned is exported with `"int8"`. The file is then compared with the
+            student whose values are rounded to 8 bits in Keras.
+        calibration_data: Inputs from the training data, in the form of `verify_data`,
+            on which the ranges of values are measured that are to be in int8. Only for
+            a student that has no ranges yet.
+        calibration_samples: How many of them to take at most; the first ones.
+        input_type: What the file is given, `"float32"` or `"int8"`; the latter is for
+            real layers in int8, and stands for real numbers by a scale and a zero
+            point, which are in the file.
+        output_type: What the file gives, likewise.
 
     Returns:
         The report. It prints as a table.
 
     Raises:
-        TypeError: If `model` is not a Keras 2 model.
-        ValueError: If model, path or data cannot be used.
+        TypeError: If `model` is not a Keras 2 model, or `provenance` no dictionary.
+        ValueError: If model, path, data or provenance cannot be used.
         FileNotFoundError: If the folder of `path` does not exist.
         ExportError: If the file would be wrong; carries the report, and the names of
             the layers at fault.
@@ -122,32 +139,59 @@ def export_tflite(
             f"Expected `runtime` to be one of {RUNTIMES}, received: "
             f"runtime={runtime!r}."
         )
+    types = ElementTypes(real_layers, input_type, output_type)
+    types.check(student, calibration_data)
+    origin = provenance_of(model, student, checked_provenance(provenance))
+    check_policies(student)
+    samples = verification_samples(
+        verify_data, input_signature(student), verify_samples
+    )
     # One at a time: comparing watches the student's layers by patching them.
     with _EXPORT_LOCK:
+        rounded = types.brought_to(student, calibration_data, calibration_samples)
+        source = None if rounded is student else student
         return _convert_and_verify(
-            student, target, verify_data, verify_samples, runtime
+            rounded, source, target, samples, runtime, types, origin
         )
 
 
 def _convert_and_verify(
-    student: Any, target: Path, verify_data: Any, verify_samples: int, runtime: str
+    student: Any,
+    source: Any,
+    target: Path,
+    verification: tuple[list[np.ndarray], str],
+    runtime: str,
+    types: ElementTypes,
+    origin: dict[str, Any],
 ) -> ExportReport:
-    check_policies(student)
     signature = input_signature(student)
-    samples, data = verification_samples(verify_data, signature, verify_samples)
-    conversion = convert(student, signature, runtime)
-    files = _opened(conversion.content, student, runtime)
+    samples, data = verification
+    conversion = convert(student, signature, runtime, types)
+    try:
+        graph = parse(conversion.content)
+        matching = match(graph, conversion.calls, conversion.roundings)
+        _check_int8_paddings(matching)
+        files = _opened(conversion.content, runtime)
+    except (InvalidModelError, ValueError) as error:
+        raise ExportError(
+            f"The converted file of model '{student.name}' cannot be run: {error}"
+        ) from error
     file = files[0]
-    matching = match(file.graph, conversion.calls)
-    report = _report(target, conversion.content, file, student, matching, runtime)
+    report = _report(
+        target, conversion.content, file, student, matching, runtime, origin
+    )
     if matching.failed:
-        layers = tuple(dict.fromkeys(call.name for call in matching.failed))
-        raise ExportError(matching.explain(), report, layers)
+        raise ExportError(matching.explain(), report, matching.failed)
     logger.info("Comparing file and student on %d samples", len(samples[0]))
     run = run_student(student, signature, samples)
+    if matching.roundings:
+        int8 = int8_report(student, source, signature, samples, run.outputs)
+        report = dataclasses.replace(report, int8=int8)
+        if int8.complaints and data == "verify_data":
+            raise ExportError(_unlike(student, int8), report)
     for file in files:
         agreement = compare(student, signature, file, samples, data, matching, run)
-        report = dataclasses.replace(report, agreement=agreement)
+        report = dataclasses.replace(report, agreements=(*report.agreements, agreement))
         if not agreement.passed:
             suspects = suspicious_layers(matching)
             message = _disagreement(student, agreement, suspects)
@@ -157,16 +201,30 @@ def _convert_and_verify(
     return report
 
 
-def _opened(content: bytes, student: Any, runtime: str) -> list[TFLiteModel]:
+def _opened(content: bytes, runtime: str) -> list[TFLiteModel]:
     """The file in each interpreter that it is compared in."""
     stock = interpreters.stock_interpreters()
     names = (interpreters.LARQ,) if runtime == LCE else stock
-    try:
-        return [TFLiteModel(content, interpreter=name) for name in names]
-    except ValueError as error:
+    return [TFLiteModel(content, interpreter=name) for name in names]
+
+
+def _check_int8_paddings(matching: Matching) -> None:
+    names = zero_padded_int8(matching)
+    if names:
         raise ExportError(
-            f"The converted file of model '{student.name}' cannot be run: {error}"
-        ) from error
+            "Larq Compute Engine cannot pad with zeros where a 1-bit convolution gives "
+            f"its values to a layer in int8: {', '.join(names)}. Nothing was written. "
+            "Use pad_values=1.0, or keep real layers in float32.",
+            layers=tuple(names),
+        )
+
+
+def _unlike(student: Any, int8: Int8Report) -> str:
+    return (
+        f"The ranges of model '{student.name}' in int8 are not those of `verify_data`. "
+        "Nothing was written. Calibrate on data that are scaled alike and look alike.\n"
+        + "\n".join(f"- {complaint}." for complaint in int8.complaints[:5])
+    )
 
 
 def _check_path(path: str | os.PathLike[str]) -> Path:
@@ -201,6 +259,7 @@ def _report(
     student: Any,
     matching: Matching,
     runtime: str,
+    origin: dict[str, Any],
 ) -> ExportReport:
     operators = describe_operators(file.graph, student, matching)
     inputs = zip(file.input_names, file.input_shapes, file.input_dtypes, strict=True)
@@ -220,13 +279,15 @@ def _report(
         operator_counts=dict(Counter(row.operator for row in operators)),
         binary_convolutions=tuple(matching.names),
         missing=tuple(dict.fromkeys(call.name for call in matching.missing)),
-        agreement=None,
-        versions={"python": platform.python_version(), **_versions(runtime)},
+        agreements=(),
+        versions=_versions(runtime),
+        promise=account(student, content, target, operators),
+        provenance=origin,
     )
 
 
 def _versions(runtime: str) -> dict[str, str]:
-    found = {package: metadata.version(package) for package in _PACKAGES}
+    found = installed_versions()
     installed = interpreters.stock_interpreters()
     if runtime == LITERT and interpreters.LITERT in installed:
         found["ai-edge-litert"] = metadata.version("ai-edge-litert")

@@ -9,12 +9,17 @@ import numpy as np
 
 from keras_rbcn._backend import keras
 from keras_rbcn.export.calls import ConvolutionCall
+from keras_rbcn.export.int8_kernels import layers_without_int8
 from keras_rbcn.export.report import OperatorReport
+from keras_rbcn.export.roundings import Rounding, tensors_of
 from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
+from keras_rbcn.quantization.layers import QuantizedLayer
 from keras_rbcn.tflite.flatbuffer import SAME_PADDING, Graph, Operator, Tensor
 
 # Scales of at most this size are zero to the converter.
 ZERO_SCALE = 1.2e-7
+# Characters of a tensor's name that the converter keeps.
+_LONGEST_NAME = 50
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,16 @@ class Matching:
         found: Index of each 1-bit convolution, and the call it belongs to: a
             LceBconv2d, or a CONV_2D that emulates one.
         missing: Calls without a 1-bit convolution, of layers that should be one.
+        roundings: Where the student rounds values to 8 bits, and the tensors of the
+            file that hold them.
+        real: Layers that should compute in int8 and do not.
     """
 
     graph: Graph
     found: dict[int, ConvolutionCall]
     missing: list[ConvolutionCall]
+    roundings: dict[Rounding, int]
+    real: list[QuantizedLayer]
 
     @property
     def names(self) -> list[str]:
@@ -38,29 +48,45 @@ class Matching:
         return [self.found[index].name for index in sorted(self.found)]
 
     @property
-    def failed(self) -> list[ConvolutionCall]:
-        """What is missing and must not be."""
-        return [call for call in self.missing if call.required]
+    def failed(self) -> tuple[str, ...]:
+        """Names of the layers that the file does not compute with as it must."""
+        names = [call.name for call in self.missing if call.required]
+        return tuple(dict.fromkeys([*names, *(layer.name for layer in self.real)]))
 
     def explain(self) -> str:
         """What must not be missing, and why it is."""
+        missing = [call for call in self.missing if call.required]
         lines = [
-            f"- layer '{call.name}': {_reason(call, self.graph)}"
-            for call in self.failed
+            f"- layer '{call.name}': {_reason(call, self.graph)}" for call in missing
         ]
-        return (
+        parts = [
             f"{len(lines)} rectified convolution(s) did not become 1-bit "
             "convolutions in the converted file. Nothing was written.\n"
             + "\n".join(lines)
-        )
+        ]
+        if self.real:
+            names = ", ".join(f"'{layer.name}'" for layer in self.real)
+            parts.append(
+                f"{len(self.real)} layer(s) that are to compute in int8 do not do so "
+                f"in the converted file: {names}. Nothing was written. Keep real "
+                "layers in float32, or replace these."
+            )
+        return "\n".join(parts[0 if missing else 1 :])
 
 
-def match(graph: Graph, calls: list[ConvolutionCall]) -> Matching:
+def match(
+    graph: Graph, calls: list[ConvolutionCall], roundings: list[Rounding]
+) -> Matching:
     """Gives every call of a binary convolution its own 1-bit convolution of the file.
 
     They are matched by shape, strides and dilation, and by the signs of the kernel
     themselves, so that no name needs to survive the conversion. The converter negates
     filters of negative scale.
+
+    Args:
+        graph: The file.
+        calls: The calls of binary convolutions.
+        roundings: Where values are rounded to 8 bits.
     """
     free = _kernels(graph)
     found, missing = {}, []
@@ -75,7 +101,9 @@ def match(graph: Graph, calls: list[ConvolutionCall]) -> Matching:
         else:
             if call.one_bit:
                 missing.append(call)
-    return Matching(graph, found, missing)
+    layers = list(dict.fromkeys(one.layer for one in roundings))
+    real = layers_without_int8(graph, layers)
+    return Matching(graph, found, missing, tensors_of(graph, roundings), real)
 
 
 def _kernels(graph: Graph) -> dict[int, tuple[tuple[int, ...], np.ndarray]]:
@@ -180,6 +208,20 @@ def _float_operator(call: ConvolutionCall, graph: Graph) -> str | None:
     return None
 
 
+def zero_padded_int8(matching: Matching) -> list[str]:
+    """Names of the 1-bit convolutions that cannot run: zeros around, int8 behind."""
+    graph = matching.graph
+    names = [
+        call.name
+        for index, call in matching.found.items()
+        if graph.operators[index].name == "LceBconv2d"
+        and graph.tensors[graph.operators[index].outputs[0]].dtype == np.int8
+        and graph.operators[index].options["padding"] == SAME_PADDING
+        and call.layer.pad_values == 0.0
+    ]
+    return list(dict.fromkeys(names))
+
+
 def suspicious_layers(matching: Matching) -> dict[str, str]:
     """Layers that are known to be converted wrongly, and why, by name."""
     suspects: dict[str, str] = {}
@@ -272,4 +314,8 @@ def _layer_name(graph: Graph, operator: Operator, names: set[str]) -> str:
         name = graph.output_names[graph.outputs.index(index)]
         if name in names:
             return name
-    return ""
+    # Long names are cut off by the converter, which may still tell one layer.
+    beginning = graph.tensors[index].name.rpartition("/")[2]
+    cut = len(graph.tensors[index].name) >= _LONGEST_NAME and beginning
+    found = [name for name in names if cut and name.startswith(beginning)]
+    return found[0] if len(found) == 1 else ""

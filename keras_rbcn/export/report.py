@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from keras_rbcn._files import replacing
 from keras_rbcn._report import Report
+from keras_rbcn.export.agreement import Agreement
+from keras_rbcn.export.int8_costs import Int8Report
+from keras_rbcn.export.promise import Promise
 
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far the outputs of the file are from those of the Keras student.
-
-    Attributes:
-        passed: Whether the file computes what the student computes.
-        interpreter: What ran the file; the last one of several.
-        data: `"verify_data"`, or `"random"` if the user gave none.
-        samples: Number of samples compared.
-        max_difference: Largest absolute difference of an output value.
-        mean_difference: Mean absolute difference of the output values.
-        median_relative_difference: Median over the samples of their largest
-            difference, as a share of the spread of the output's channel.
-        beyond_rounding: Share of samples with a difference that rounding does not
-            explain (more than 1e-4 of the spread of the output's channel).
-        undecided: Share of samples for which an input of a 1-bit layer lies so close
-            to zero that rounding decides its sign.
-        beyond_rounding_with_file_signs: The share beyond rounding if the student takes
-            the signs that the file computed; None if there was no need to measure it.
-        contradicting_signs: Share of samples with a sign in the file that the student
-            contradicts by more than rounding; None likewise.
-        contradicting_layers: Names of the 1-bit layers with such signs, in order of
-            execution.
-        class_agreement: Share of samples with the same largest output, the smallest
-            over all outputs that are vectors of scores; None if there is none.
-    """
-
-    passed: bool
-    interpreter: str
-    data: str
-    samples: int
-    max_difference: float
-    mean_difference: float
-    median_relative_difference: float
-    beyond_rounding: float
-    undecided: float
-    beyond_rounding_with_file_signs: float | None
-    contradicting_signs: float | None
-    contradicting_layers: tuple[str, ...]
-    class_agreement: float | None
+# Of the JSON. It rises when older releases cannot read it any more.
+FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -101,9 +68,15 @@ class ExportReport(Report):
         missing: Names of the layers with binary inputs and kernels that are no 1-bit
             convolutions in the file. A `RectifiedConv2D` among them fails the export;
             a plain larq layer does not.
-        agreement: How file and student were compared; None if the export failed
-            before.
+        agreements: How file and student were compared, one entry for each interpreter
+            that ran the file; empty if the export failed before.
         versions: Versions of Python and of the packages that made the file.
+        promise: What a profile of the student promises, beside what the file holds.
+        provenance: Where the file comes from: `"student"`, its name and the SHA-256 of
+            its weights; if an `RBCNModel` was exported, `"teacher"` with the same,
+            `"taps"`, and `"training"` with settings, losses, optimizers and calls of
+            `fit`; `"given"` is what the user told. See `docs/export.md`.
+        int8: The layers that compute in int8, and what that costs; None if none does.
 
     `str(report)` is a table, `print(report)` prints it, and a notebook shows it.
 
@@ -114,6 +87,10 @@ class ExportReport(Report):
         True
         >>> report.to_dict()["operator_counts"]
         {'FULLY_CONNECTED': 1}
+        >>> text = report.to_json("report.json")
+        >>> page = ExportReport.from_json("report.json").to_html("report.html")
+        >>> page == report.to_html()
+        True
     """
 
     path: str
@@ -126,8 +103,67 @@ class ExportReport(Report):
     operator_counts: dict[str, int]
     binary_convolutions: tuple[str, ...]
     missing: tuple[str, ...]
-    agreement: Agreement | None
+    agreements: tuple[Agreement, ...]
     versions: dict[str, str]
+    promise: Promise
+    provenance: dict[str, Any]
+    int8: Int8Report | None = None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """The last of the agreements, which is the one that failed if one did.
+
+        None if the export failed before.
+        """
+        return self.agreements[-1] if self.agreements else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as dictionaries, lists, strings and finite numbers.
+
+        `"format_version"` tells the version of this form. What is not finite, such as
+        the difference of an output that is NaN, is None.
+        """
+        return {"format_version": FORMAT_VERSION, **super().to_dict()}
+
+    @classmethod
+    def from_json(cls, path_or_text: str | os.PathLike[str]) -> ExportReport:
+        """Reads what `to_json` has written.
+
+        Args:
+            path_or_text: The path of a file, or the JSON itself.
+
+        Returns:
+            The report. What was not finite is NaN.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is something else, or of a newer format than this release
+                knows.
+        """
+        # Here, since pydantic takes its time to start.
+        from keras_rbcn.export.reading import read_report
+
+        return read_report(path_or_text)
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The report as one page of HTML, with plots, that needs nothing else.
+
+        Nothing is loaded and nothing runs in it. The same report gives the same page.
+
+        Args:
+            path: A file to write it to as well.
+
+        Returns:
+            The text of the page.
+        """
+        # Here, since matplotlib takes its time to start.
+        from keras_rbcn.export.document import to_page
+
+        text = to_page(self)
+        if path is not None:
+            with replacing(Path(path)) as beside:
+                beside.write_text(text, "utf-8")
+        return text
 
     def __rich__(self) -> Group:
         return Group(self._layer_table(), self._summary())
@@ -154,15 +190,24 @@ class ExportReport(Report):
         table.add_row("1-bit convolutions", str(len(self.binary_convolutions)))
         if self.missing:
             table.add_row("not 1-bit", ", ".join(self.missing))
-        if self.agreement is None:
+        if self.int8 is not None:
+            table.add_row("int8", _int8_row(self.int8))
+        if not self.agreements:
             table.add_row("agreement", "not measured")
-        else:
-            for name, text in _agreement_rows(self.agreement):
+        for agreement in self.agreements:
+            for name, text in _agreement_rows(agreement):
                 table.add_row(name, text)
         table.add_row("sha256", self.sha256)
         versions = ", ".join(f"{k} {v}" for k, v in self.versions.items())
         table.add_row("versions", versions)
         return table
+
+
+def _int8_row(int8: Int8Report) -> str:
+    text = ", ".join(int8.layers)
+    if int8.class_agreement is not None:
+        text += f"; same class as in float32: {int8.class_agreement:.1%} of samples"
+    return text
 
 
 def _agreement_rows(agreement: Agreement) -> list[tuple[str, str]]:

@@ -53,6 +53,8 @@ class Tensor:
         data: Its bytes if it is a constant, else None.
         variable: Whether it keeps its value from one inference to the next.
         dynamic: Axes whose size is not in the file: `shape` has a 1 there.
+        quantization: Scale and zero point, if its integers stand for real numbers,
+            `(integer - zero point) * scale`, with one scale for the whole tensor.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Tensor:
     data: bytes | None = field(repr=False)
     variable: bool = False
     dynamic: tuple[int, ...] = ()
+    quantization: tuple[float, int] | None = None
 
     @property
     def size(self) -> int:
@@ -239,7 +242,15 @@ def _to_tensor(model: Any, index: int, tensor: Any) -> Tensor:
         None if data is None or len(data) == 0 else bytes(bytearray(data)),
         bool(tensor.isVariable),
         tuple(np.flatnonzero(np.asarray(_indices(tensor.shapeSignature)) < 0).tolist()),
+        _quantization(tensor.quantization),
     )
+
+
+def _quantization(parameters: Any) -> tuple[float, int] | None:
+    if parameters is None or parameters.scale is None or len(parameters.scale) != 1:
+        return None
+    zero_points = _indices(parameters.zeroPoint)
+    return float(parameters.scale[0]), zero_points[0] if zero_points else 0
 
 
 def _to_operator(model: Any, index: int, operator: Any) -> Operator:

@@ -22,6 +22,7 @@ from keras_rbcn.tflite.interpreters import (
     opener,
 )
 from keras_rbcn.tflite.packing import check_checksum, with_outputs
+from keras_rbcn.tflite.quantization import Quantization
 from keras_rbcn.tflite.structure import check, check_operators
 
 # Larger than any model takes for one inference on zeros.
@@ -159,8 +160,27 @@ class TFLiteModel:
         """Element types of the outputs."""
         return list(self._interpreter.output_dtypes)
 
+    @property
+    def input_quantizations(self) -> list[Quantization | None]:
+        """What the integers of the inputs stand for; None for real numbers."""
+        return [self._quantization(index) for index in self._graph.inputs]
+
+    @property
+    def output_quantizations(self) -> list[Quantization | None]:
+        """What the integers of the outputs stand for; None for real numbers."""
+        return [self._quantization(index) for index in self._graph.outputs]
+
+    def _quantization(self, index: int) -> Quantization | None:
+        tensor = self._graph.tensors[index]
+        if tensor.quantization is None or tensor.dtype.kind not in "iu":
+            return None
+        return Quantization(*tensor.quantization)
+
     def predict(self, x: Any) -> Any:
         """Runs the file on any number of samples.
+
+        A file that is given int8, or gives it, is so here too: `input_quantizations`
+        and `output_quantizations` tell what the integers stand for.
 
         Args:
             x: Array `(samples, ...)`; for several inputs a list of arrays in the order

@@ -25,6 +25,7 @@ from keras_rbcn.training.finite import LossGuard
 from keras_rbcn.training.gated_taps import with_pooled_features
 from keras_rbcn.training.judging import Judge
 from keras_rbcn.training.objective import LOGGED
+from keras_rbcn.training.record import FitRecord, recorded_fit
 from keras_rbcn.training.replicas import (
     check_called_in_scope,
     check_optimizer_scopes,
@@ -74,6 +75,7 @@ class _Hidden:
         # Of each tap: what the student's feature map lacks to be like the teacher's.
         self.activations: list[Any] = []
         self.judges: list[Judge] = []
+        self.records: list[FitRecord] = []
         self.student_with_features: Any = None
         self.student_with_pooled_features: Any = None
         self.teacher_with_features: Any = None
@@ -395,6 +397,9 @@ class RBCNModel(keras.Model):
         bound.arguments["callbacks"], watch = with_watch(given, self)
         with contextlib.ExitStack() as stack:
             stack.enter_context(clear_error())
+            stack.enter_context(
+                recorded_fit(self, bound.arguments, self._hidden.records)
+            )
             if cache_teacher is not None:
                 stack.enter_context(
                     cached_teacher(self, bound.arguments, cache_teacher)
@@ -412,6 +417,11 @@ class RBCNModel(keras.Model):
         logs = super().train_on_batch(*args, **kwargs)
         self._hidden.guard.check()
         return logs
+
+    @property
+    def training_record(self) -> tuple[FitRecord, ...]:
+        """What each call of `fit` on this object did; saving does not keep it."""
+        return tuple(self._hidden.records)
 
     @property
     def discriminator_accuracies(self) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import re
 import shutil
@@ -16,6 +15,7 @@ import numpy as np
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.training.cache_folder import CacheFolder, UnusableError
+from keras_rbcn.training.description import weights_digest
 
 _OTHER_DATA = "keras_rbcn: other data than the cache was written for"
 _FIX_THE_ORDER = (
@@ -283,11 +283,7 @@ class _Writer:
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a cache to hold what would be computed."""
         model = self._model
-        digest = hashlib.sha256()
-        for weight in model.teacher.weights:
-            value = weight.numpy()
-            digest.update(f"{value.dtype} {value.shape}".encode())
-            digest.update(np.ascontiguousarray(value).tobytes())
+        digest = weights_digest(model.teacher)
         digest.update(_configuration(model.teacher).encode())
         names = [layer.name for layer in model.teacher.layers]
         packages = ("keras-rbcn", "tensorflow", "tf-keras")

@@ -179,8 +179,9 @@ def test_export_reports_the_file_that_it_wrote(files):
     report = json.loads((files / "student.json").read_text("utf-8"))
     assert report["bytes"] == len(content)
     assert report["sha256"] == hashlib.sha256(content).hexdigest()
-    assert report["agreement"]["data"] == "verify_data"
-    assert report["agreement"]["samples"] == len(IMAGES)
+    (agreement,) = report["agreements"]
+    assert agreement["data"] == "verify_data"
+    assert agreement["samples"] == len(IMAGES)
     assert report["binary_convolutions"] == ["conv"]
 
 

@@ -53,8 +53,9 @@ def folder(tmp_path_factory, run):
 
 def test_export_compares_on_the_images_of_a_folder(folder):
     report = json.loads((folder / "report.json").read_text("utf-8"))
-    assert report["agreement"]["data"] == "verify_data"
-    assert report["agreement"]["samples"] == len(NAMES)
+    (agreement,) = report["agreements"]
+    assert agreement["data"] == "verify_data"
+    assert agreement["samples"] == len(NAMES)
 
 
 @pytest.mark.parametrize(

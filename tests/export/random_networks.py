@@ -7,9 +7,10 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from keras_rbcn._backend import keras
+from keras_rbcn._backend import keras, tf
 from keras_rbcn.export import export_tflite
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
+from keras_rbcn.quantization import quantize_real_layers
 
 Choose = Callable[[list[Any]], Any]
 
@@ -22,13 +23,39 @@ GENERATED = hypothesis.settings(
 )
 
 
-def exported(data: Any, seed: int, path: Any, runtime: str) -> Any:
-    """A random network that `data` draws, images for it, and the export's report."""
+def exported(data: Any, seed: int, path: Any, runtime: str, int8: bool = False) -> Any:
+    """A random network that `data` draws, images for it, and the export's report.
+
+    With `int8` its real layers, and maybe inputs and outputs, are in int8, and what is
+    returned is the network that is rounded as the file is.
+    """
     keras.backend.clear_session()
-    model = random_network(lambda options: data.draw(st.sampled_from(options)), seed)
-    images = np.random.default_rng(seed).normal(size=(16, *model.input_shape[1:]))
-    report = export_tflite(model, path, verify_data=images, runtime=runtime)
-    return model, images, report
+
+    def choose(options: list[Any]) -> Any:
+        return data.draw(st.sampled_from(options))
+
+    model = random_network(choose, seed, int8)
+    generator = np.random.default_rng(seed)
+    shape = model.input_shape[1:]
+    images = generator.normal(size=(16, *shape)).astype("float32")
+    if not int8:
+        report = export_tflite(model, path, verify_data=images, runtime=runtime)
+        return model, images, report
+    inputs, outputs = choose([(0, 0), (0, 0), (1, 0), (0, 1), (1, 1)])
+    calibration = np.concatenate([images, generator.normal(size=(48, *shape))])
+    rounded = quantize_real_layers(
+        model, calibration, int8_inputs=bool(inputs), int8_outputs=bool(outputs)
+    )
+    report = export_tflite(
+        rounded,
+        path,
+        verify_data=images,
+        runtime=runtime,
+        real_layers="int8",
+        input_type="int8" if inputs else "float32",
+        output_type="int8" if outputs else "float32",
+    )
+    return rounded, images, report
 
 
 def assert_same(received: Any, expected: Any) -> None:
@@ -38,22 +65,25 @@ def assert_same(received: Any, expected: Any) -> None:
     assert np.sum(difference > 1e-5 * np.abs(expected).max()) <= 2
 
 
-def random_network(choose: Choose, seed: int) -> Any:
+def random_network(choose: Choose, seed: int, real: bool = False) -> Any:
     """A network of one to four rectified convolutions with trained-looking weights.
 
     Args:
         choose: Returns one of a list of options.
         seed: Seed of the weights.
+        real: Whether it begins and ends with real layers, and has more between.
     """
     size = choose([5, 6, 8, 9])
     inputs = keras.Input((size, size + choose([0, 2]), choose([1, 3, 4])))
     x = inputs
-    if choose([True, False]):
+    if real or choose([True, False]):
         x = keras.layers.Conv2D(choose([4, 16, 33]), 3, padding="same")(x)
     x = keras.layers.BatchNormalization()(x)
     for _ in range(choose([1, 2, 3, 4])):
         x = random_block(choose, x)
-    head = choose(["dense", "pooled", "map"])
+        if real and choose([True, False]):
+            x = random_real_block(choose, x)
+    head = choose(["dense", "pooled"] if real else ["dense", "pooled", "map"])
     if head == "dense":
         x = keras.layers.Dense(5)(keras.layers.Flatten()(x))
     elif head == "pooled":
@@ -109,6 +139,50 @@ def random_block(choose: Choose, x: Any) -> Any:
     elif after == "shortcut" and x.shape == entry.shape:
         x = keras.layers.Add()([x, entry])
     return x
+
+
+def random_real_block(choose: Choose, x: Any) -> Any:
+    """A real layer and what may stand around it."""
+    entry, smallest = x, min(x.shape[1:3])
+    before = choose(["nothing", "average", "largest", "zeros", "relu"])
+    if before == "average" and smallest >= 2:
+        x = keras.layers.AveragePooling2D(2, padding=choose(["valid", "same"]))(x)
+    elif before == "largest" and smallest >= 2:
+        x = keras.layers.MaxPooling2D(2, strides=choose([1, 2]))(x)
+    elif before == "zeros":
+        x = keras.layers.ZeroPadding2D(1)(x)
+    elif before == "relu":
+        x = keras.layers.ReLU()(x)
+    activation = choose([None, None, "relu", "tanh", "relu6"])
+    activation = tf.nn.relu6 if activation == "relu6" else activation
+    strides = choose([1, 1, 2])
+    if choose([True, True, False]):
+        x = keras.layers.Conv2D(
+            choose([4, 8, 33, entry.shape[-1]]),
+            choose([1, 3]),
+            strides,
+            padding="same",
+            dilation_rate=2 if strides == 1 and choose([False, False, True]) else 1,
+            activation=activation,
+            use_bias=choose([True, False]),
+        )(x)
+    else:
+        x = keras.layers.DepthwiseConv2D(
+            3, strides, padding="same", activation=activation
+        )(x)
+    for after in choose([[], ["norm"], ["norm", "relu"], ["norm", "prelu"], ["relu"]]):
+        if after == "norm":
+            x = keras.layers.BatchNormalization()(x)
+        elif after == "prelu":
+            x = keras.layers.PReLU(shared_axes=(1, 2))(x)
+        else:
+            x = keras.layers.ReLU(choose([None, 6.0]))(x)
+    if x.shape == entry.shape and choose([True, False]):
+        x = keras.layers.Add()([x, entry])
+    elif x.shape[1:3] == entry.shape[1:3] and choose([False, False, True]):
+        x = keras.layers.Concatenate()([x, entry])
+    # Signs behind a ReLU are all +1 without a threshold.
+    return keras.layers.BatchNormalization()(x)
 
 
 def randomize(model: Any, seed: int) -> None:

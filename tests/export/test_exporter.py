@@ -358,7 +358,7 @@ def test_the_report_survives_json(student, images, path, tmp_path):
     assert values == json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert values["layers"][1]["name"] == "rc"
     assert values["layers"][1]["output_shape"] == [1, 8, 8, 32]
-    assert values["agreement"]["class_agreement"] == 1.0
+    assert values["agreements"][0]["class_agreement"] == 1.0
     assert values["versions"]["larq-compute-engine"].startswith("0.16")
     assert set(values["versions"]) == {
         "python",

@@ -293,7 +293,7 @@ def test_not_finite_outputs(build_student, images, path):
     layer.scale.assign(np.full(4, np.nan))
     error = refused(model, images, path)
     assert "not finite" in str(error)
-    assert error.report.to_dict()["agreement"]["max_difference"] is None
+    assert error.report.to_dict()["agreements"][0]["max_difference"] is None
 
 
 def test_the_layer_behind_what_is_wrong_is_named(build_student, images, path):

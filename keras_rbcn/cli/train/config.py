@@ -67,12 +67,23 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
 def to_yaml(settings: Any, name: str) -> str:
     """The settings as the text of a file that `load_config` reads.
 
-    Paths become absolute, so that the file means the same in every folder. Left out is
-    what must not be repeated, the folder for the results.
-
     Args:
         settings: `RunSettings`.
         name: Of the file.
+    """
+    values = to_values(settings)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return _HEADER.format(name=name) + text
+
+
+def to_values(settings: Any) -> dict[str, Any]:
+    """The settings as plain values, by the names of their options.
+
+    Paths become absolute, so that they mean the same in every folder. Left out is what
+    must not be repeated, the folder for the results.
+
+    Args:
+        settings: `RunSettings`.
     """
     values = {}
     for key, value in dataclasses.asdict(settings).items():
@@ -81,8 +92,7 @@ def to_yaml(settings: Any, name: str) -> str:
         if isinstance(value, Path) or (key == "data" and value not in NAMED):
             value = str(Path(value).absolute())
         values[key] = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return _HEADER.format(name=name) + text
+    return values
 
 
 class _Loader(yaml.BaseLoader):

@@ -94,6 +94,13 @@ def load_data(settings: RunSettings, shape: tuple[int, ...], classes: int) -> Sp
     return splits
 
 
+def data_digest(settings: RunSettings, splits: Splits) -> str:
+    """The fingerprint of all the data: of a file, its SHA-256."""
+    named = settings.data in NAMED
+    with user_errors():
+        return datasets.fingerprint(splits if named else Path(settings.data))
+
+
 def arguments(part: Any, batch_size: int) -> dict[str, Any]:
     """One part of the data as arguments of Keras' `fit` and `evaluate`."""
     if isinstance(part, tf.data.Dataset):

@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import platform
 import shlex
 import sys
 import time
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 import typer
 
-from keras_rbcn._backend import REQUIREMENTS, keras, tf
+from keras_rbcn._backend import installed_versions, keras, tf
 from keras_rbcn.callbacks import TrainingLog, plot_training_log
 from keras_rbcn.cli.errors import FAILED, UserError, warn, warnings_at_once
 from keras_rbcn.cli.files import write_text
 from keras_rbcn.cli.models import save_model
-from keras_rbcn.cli.train.config import to_yaml
+from keras_rbcn.cli.train.config import to_values, to_yaml
 from keras_rbcn.cli.train.data import (
     arguments,
     check_data,
+    data_digest,
     find_unreadable_image,
     load_data,
     sample_count,
@@ -36,6 +35,7 @@ from keras_rbcn.conversion import BinarizationReport, check_binary_inputs
 from keras_rbcn.datasets import Arrays, Splits
 from keras_rbcn.datasets.splits import rescaled
 from keras_rbcn.layers.binary_inputs import binary_layers
+from keras_rbcn.training.description import weights_digest
 
 # What pixels of 0 and 255 mostly become.
 _SCALES = ((-1.0, 1.0), (0.0, 1.0))
@@ -61,6 +61,7 @@ def run_training(settings: RunSettings) -> None:
     networks = load_networks(settings)
     rbcn = networks.rbcn
     splits = load_data(settings, networks.shape, networks.classes)
+    origin = _origin(settings, splits, rbcn.teacher)
     steps = -(-sample_count(splits.train) // settings.batch_size)
     compile_networks(rbcn, settings, steps)
     with _failures(splits, networks), warnings_at_once():
@@ -74,6 +75,8 @@ def run_training(settings: RunSettings) -> None:
     seconds = time.perf_counter() - start
     save_model(rbcn.student, unfinished.student)
     summary = _summary(networks, splits, teacher_accuracy, history, seconds)
+    summary["student_sha256"] = weights_digest(rbcn.student).hexdigest()
+    summary |= origin
     write_text(unfinished.summary, json.dumps(summary, indent=2) + "\n")
     _plot(unfinished)
     folder.finish()
@@ -211,6 +214,16 @@ def _plot(folder: ResultFolder) -> None:
         warn(f"there is no picture of the training: {error}")
 
 
+def _origin(settings: RunSettings, splits: Splits, teacher: Any) -> dict[str, Any]:
+    """What the student comes from, for those who ask for it later."""
+    digest = None if teacher is None else weights_digest(teacher).hexdigest()
+    return {
+        "teacher_sha256": digest,
+        "data_sha256": data_digest(settings, splits),
+        "settings": to_values(settings),
+    }
+
+
 def _summary(
     networks: Networks,
     splits: Splits,
@@ -219,7 +232,6 @@ def _summary(
     seconds: float,
 ) -> dict[str, Any]:
     last = {name: float(values[-1]) for name, values in history.items()}
-    packages = ("keras-rbcn", *REQUIREMENTS)
     return {
         "epochs": len(history["loss"]),
         "seconds": round(seconds, 2),
@@ -229,8 +241,5 @@ def _summary(
         "teacher_accuracy": teacher_accuracy,
         "accuracy": last["val_accuracy"],
         "last_epoch": last,
-        "versions": {
-            "python": platform.python_version(),
-            **{package: metadata.version(package) for package in packages},
-        },
+        "versions": installed_versions(),
     }

@@ -1,0 +1,99 @@
+"""In what the layers, inputs and outputs of a file compute: float32 or int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras_rbcn.quantization.quantize import (
+    check_not_quantized,
+    quantize_real_layers,
+    quantized_layers,
+)
+
+FLOAT32, INT8 = ELEMENT_TYPES = ("float32", "int8")
+
+
+@dataclass(frozen=True)
+class ElementTypes:
+    """The element types that a file is to have.
+
+    Attributes:
+        real_layers: That of the layers with real kernels.
+        input_type: That of the inputs.
+        output_type: That of the outputs.
+    """
+
+    real_layers: str = FLOAT32
+    input_type: str = FLOAT32
+    output_type: str = FLOAT32
+
+    def check(self, student: Any, calibration_data: Any) -> None:
+        """Checks that a student can be brought to them.
+
+        Raises:
+            ValueError: If not.
+        """
+        for name, value in vars(self).items():
+            if value not in ELEMENT_TYPES:
+                raise ValueError(
+                    f"Expected `{name}` to be one of {ELEMENT_TYPES}, received: "
+                    f"{name}={value!r}."
+                )
+        if self.real_layers == FLOAT32:
+            self._check_float(student, calibration_data)
+        elif quantized_layers(student):
+            _check_calibrated(student, calibration_data)
+        elif calibration_data is None:
+            raise ValueError(
+                "Expected `calibration_data` for real layers in int8, whose values are "
+                "rounded by their ranges on data, received: None. Give inputs from the "
+                "training data, a few hundred of them."
+            )
+
+    def _check_float(self, student: Any, calibration_data: Any) -> None:
+        check_not_quantized(student, "Export it with real_layers='int8'.")
+        if calibration_data is not None:
+            raise ValueError(
+                "Expected no `calibration_data`, which are for real_layers='int8', "
+                "received some: without it nothing is in int8."
+            )
+        for name in ("input_type", "output_type"):
+            if getattr(self, name) == INT8:
+                raise ValueError(
+                    f"Expected `{name}` to be 'float32', since nothing in the model "
+                    f"has a range, received: {name}='int8'. Give real_layers='int8' "
+                    "and `calibration_data` as well."
+                )
+
+    def brought_to(self, student: Any, calibration_data: Any, samples: int) -> Any:
+        """The student with its real layers in int8, if they are to be and are not.
+
+        Args:
+            student: The student, which has been checked.
+            calibration_data: As of `quantize_real_layers`.
+            samples: As of `quantize_real_layers`.
+        """
+        if self.real_layers == FLOAT32 or quantized_layers(student):
+            return student
+        return quantize_real_layers(
+            student,
+            calibration_data,
+            samples=samples,
+            int8_inputs=self.input_type == INT8,
+            int8_outputs=self.output_type == INT8,
+        )
+
+
+def _check_calibrated(student: Any, calibration_data: Any) -> None:
+    if calibration_data is not None:
+        raise ValueError(
+            f"Expected no `calibration_data`, since model '{student.name}' has its "
+            "ranges from `quantize_real_layers` already, received some."
+        )
+    missing = [one.name for one in quantized_layers(student) if not one.is_calibrated]
+    if missing:
+        raise ValueError(
+            "Expected the ranges of all values to come from data, received: those of "
+            f"layer '{missing[0]}' are as they were made. Use `quantize_real_layers`."
+        )

@@ -1,0 +1,111 @@
+"""Measures what int8 costs a student: values cut off, and classes that change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_rbcn._samples import Signature
+from keras_rbcn.export.int8_costs import Int8Report, RangeUse
+from keras_rbcn.export.verification import class_agreement, relative_differences
+from keras_rbcn.layers.binary_inputs import without_cached_functions
+from keras_rbcn.quantization.calibration import watched_rounding
+from keras_rbcn.quantization.layers import QuantizedLayer
+from keras_rbcn.quantization.quantize import quantized_layers
+
+# Samples that a model runs on at a time.
+_BATCH = 16
+
+
+@dataclass
+class _Seen:
+    """What was seen of the values at a place."""
+
+    low: float
+    high: float
+    lowest: float = 0.0
+    highest: float = 0.0
+    values: int = 0
+    outside: int = 0
+
+    def note(self, values: np.ndarray) -> None:
+        """Notes a batch of values."""
+        # What is rounded before moves values by a step or two beyond what they were.
+        margin = (self.high - self.low) / 32
+        self.lowest = min(self.lowest, float(values.min()))
+        self.highest = max(self.highest, float(values.max()))
+        outside = (values < self.low - margin) | (values > self.high + margin)
+        self.values += values.size
+        self.outside += int(np.count_nonzero(outside))
+
+
+def int8_report(
+    model: Any,
+    student: Any,
+    signature: Signature,
+    arrays: list[Any],
+    outputs: list[np.ndarray],
+) -> Int8Report:
+    """Says what int8 costs on some samples.
+
+    Args:
+        model: The student whose real layers compute in int8.
+        student: The student it was made of; None if that is not known, or was another
+            one before `model` was trained on.
+        signature: The inputs of both.
+        arrays: The samples, one array per input.
+        outputs: What `model` makes of them.
+    """
+    agreement = difference = None
+    if student is not None:
+        expected = _run(student, signature, arrays)
+        agreement = class_agreement(expected, outputs)
+        difference = float(np.median(relative_differences(expected, outputs)))
+    layers = quantized_layers(model)
+    ranges = tuple(_ranges(model, layers, signature, arrays))
+    kernels = {layer.name for layer in layers if layer.kernel is not None}
+    # In order of execution, as far as values tell it.
+    names = dict.fromkeys(one.layer for one in ranges if one.layer in kernels)
+    return Int8Report(
+        tuple({**names, **dict.fromkeys(kernels)}), ranges, agreement, difference
+    )
+
+
+def _run(model: Any, signature: Signature, arrays: list[Any]) -> list[np.ndarray]:
+    parts = [
+        signature.call(model, [array[start : start + _BATCH] for array in arrays])
+        for start in range(0, len(arrays[0]), _BATCH)
+    ]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def _ranges(
+    model: Any,
+    layers: list[QuantizedLayer],
+    signature: Signature,
+    arrays: list[Any],
+) -> list[RangeUse]:
+    seen: dict[tuple[QuantizedLayer, str], _Seen] = {}
+
+    def watch(layer: QuantizedLayer, place: str, values: Any) -> Any:
+        if (layer, place) not in seen:
+            seen[layer, place] = _Seen(*layer.range_of(place))
+        seen[layer, place].note(values.numpy())
+        return QuantizedLayer.round(layer, place, values, False)
+
+    with without_cached_functions(), watched_rounding(layers, watch):
+        _run(model, signature, arrays)
+    return [
+        RangeUse(
+            layer.name,
+            place,
+            one.low,
+            one.high,
+            one.lowest,
+            one.highest,
+            one.outside / one.values,
+        )
+        for (layer, place), one in seen.items()
+    ]
