@@ -1,11 +1,11 @@
 """What int8 for the real layers brings and costs: bytes, and accuracy on real images.
 
-Sizes are those of files: of the full-precision network in float32, and of the 1-bit one
-with its real layers in float32 and in int8. Accuracy is that of the files themselves, on
-the validation images of the study in `accuracy/`, with students that it has trained: run
-it first. Ranges are measured on training images, and one epoch more with the student's
-own settings tells whether training with rounding (quantisation-aware) does better. The
-test images are not looked at.
+Sizes are those of files: of the full-precision network in float32, and of the 1-bit
+one with its real layers in float32 and in int8. Accuracy is that of the files
+themselves, on the validation images of the study in `accuracy/`, with students that it
+has trained: run it first. Ranges are measured on training images, and one epoch more
+with the student's own settings tells whether training with rounding, which is called
+quantisation-aware, does better. The test images are not looked at.
 
     python benchmarks/int8.py --output benchmarks/results/int8.json
 """
@@ -27,14 +27,14 @@ from result_files import described, machine, markdown_table, write_results
 
 sys.path.insert(0, str(Path(__file__).parent / "accuracy"))
 
-from contenders import contender  # noqa: E402
-from lines import best_rate, of, read_lines  # noqa: E402
-from parts import SIZES, model_of  # noqa: E402
-from places import Places  # noqa: E402
-from training import batches, compile_for, images  # noqa: E402
+from contenders import contender
+from lines import best_rate, of, read_lines
+from parts import SIZES, model_of
+from places import Places
+from training import batches, compile_for, images
 
-import keras_rbcn as rbcn  # noqa: E402
-from keras_rbcn._backend import keras  # noqa: E402
+import keras_rbcn as rbcn
+from keras_rbcn._backend import keras
 
 SEED = 0
 SAMPLES = 512
@@ -110,7 +110,8 @@ def size_table(found: dict[str, dict[str, int]]) -> str:
     ]
     for name, sizes_ in found.items():
         ratio = sizes_["full precision, float32"] / sizes_["1-bit, int8"]
-        lines.append((name, *(f"{size:,}" for size in sizes_.values()), f"{ratio:.1f} x"))
+        bytes_ = (f"{size:,}" for size in sizes_.values())
+        lines.append((name, *bytes_, f"{ratio:.1f} x"))
     return markdown_table(lines)
 
 
@@ -153,8 +154,8 @@ def main() -> None:
         f"Written by benchmarks/int8.py on {described(here)}.\n\n"
         f"{size_table(bytes_)}\n"
         "Accuracy of the files of students of the study (small, seed 0) on "
-        f"{JUDGED:,} validation images of Fashion-MNIST. Ranges from {SAMPLES} training "
-        "images; trained on for one epoch.\n\n"
+        f"{JUDGED:,} validation images of Fashion-MNIST. Ranges from {SAMPLES} "
+        "training images; trained on for one epoch.\n\n"
         f"{accuracy_table(costs)}"
     )
     print(text)

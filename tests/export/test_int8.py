@@ -192,7 +192,7 @@ def test_random_networks(tmp_path_factory, runtime, data, seed):
     assert np.median(difference) < 0.05 * np.ptp(expected)
 
 
-# --- traps of the converter, each of which the export finds or avoids ------------------
+# --- traps of the converter, each of which the export finds or avoids ----------------
 
 
 def without_repair(monkeypatch):
