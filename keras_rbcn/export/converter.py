@@ -17,6 +17,7 @@ import larq_compute_engine
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn._samples import Signature
+from keras_rbcn.conversion.graph import has_kernel
 from keras_rbcn.export.calls import (
     ConvolutionCall,
     is_quantized_convolution,
@@ -27,7 +28,7 @@ from keras_rbcn.export.emulation import emulated_signs, with_packed_kernels
 from keras_rbcn.export.integers import with_float_operators, with_int8_ends
 from keras_rbcn.export.padding import split_padding, strided_convolutions
 from keras_rbcn.export.report import ExportError
-from keras_rbcn.export.roundings import Rounding, RoundingNotes
+from keras_rbcn.export.roundings import Rounding, RoundingNotes, kept_apart
 from keras_rbcn.layers.binary_inputs import (
     binary_layers,
     watched,
@@ -214,10 +215,22 @@ def _trace(model: Any, signature: Signature) -> _Trace:
         watched(binary_layers(model), note),
         watched(strided_convolutions(model), split_padding),
         watched_rounding(quantized_layers(model), notes.note),
+        watched(_other_kernels(model), lambda _, inputs: kept_apart(inputs)),
     ):
         function = tf.function(run, input_signature=signature.specs)
         concrete = function.get_concrete_function()
     return _Trace(concrete, calls, notes.found, rounded)
+
+
+def _other_kernels(model: Any) -> list[Any]:
+    """Beside layers in int8, those with real kernels that are not to be."""
+    quantized = quantized_layers(model)
+    known = [one.layer for one in quantized] + binary_layers(model)
+    return [
+        one
+        for one in model.submodules
+        if quantized and has_kernel(one) and one not in known + quantized
+    ]
 
 
 def _is_rounded(value: Any) -> bool:

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_rbcn.export.agreement import Agreement
-from keras_rbcn.export.explanation import explain_agreement, explain_size
+from keras_rbcn.export.explanation import (
+    explain_agreement,
+    explain_int8,
+    explain_size,
+)
 from keras_rbcn.export.figures import bytes_by_layer, histogram
+from keras_rbcn.export.int8_costs import Int8Report
 from keras_rbcn.export.markup import Content, Element, element, table, to_text
 from keras_rbcn.export.promise import Promise
 from keras_rbcn.export.report import ExportReport, ValueInfo
@@ -53,12 +58,13 @@ def to_page(report: ExportReport) -> str:
         element("title", f"{name}: report of the export"),
         element("style", _CSS),
     )
-    sections = (
+    sections: tuple[tuple[str, Content], ...] = (
         ("Summary", _summary(report)),
         ("Inputs and outputs", _values(report)),
         ("Layers", _layers(report)),
         ("What was promised, and the file", _promise(report)),
         ("Agreement with the student", _agreements(report.agreements)),
+        *([("What int8 costs", _int8(report.int8))] if report.int8 else []),
         ("Provenance", _provenance(report.provenance)),
         ("Versions", _versions(report.versions)),
     )
@@ -78,14 +84,9 @@ def _paragraphs(texts: Iterable[str]) -> Iterator[Element]:
 
 
 def _summary(report: ExportReport) -> Iterator[Element]:
-    passed = bool(report.agreements) and all(one.passed for one in report.agreements)
-    if passed:
-        verdict = "✓ The file computes what the student computes"
-    elif report.agreements:
-        verdict = "✗ The file does not compute what the student computes"
-    else:
-        verdict = "✗ The file was refused before it was compared"
-    kind = "verdict good" if passed else "verdict"
+    refusal = _refusal(report)
+    verdict = f"✗ {refusal}" if refusal else "✓ The file computes what its student does"
+    kind = "verdict" if refusal else "verdict good"
     yield element("p", element("span", verdict, class_=kind))
     counts = ", ".join(f"{n} {name}" for name, n in report.operator_counts.items())
     rows: list[Sequence[Content]] = [
@@ -100,6 +101,19 @@ def _summary(report: ExportReport) -> Iterator[Element]:
     for one in report.agreements:
         rows.append((f"agreement in {one.interpreter}", _short_agreement(one)))
     yield table("The file", ("what", "value"), rows)
+
+
+def _refusal(report: ExportReport) -> str | None:
+    """Why the file was not written; None if it was."""
+    if not report.agreements:
+        return "The file was refused before it was compared"
+    if not all(one.passed for one in report.agreements):
+        return "The file does not compute what its student does"
+    # As the export does: of random data, nothing follows.
+    real = report.agreements[-1].data == "verify_data"
+    if real and report.int8 is not None and report.int8.complaints:
+        return "The ranges of values in int8 are not those of the samples"
+    return None
 
 
 def _short_agreement(agreement: Agreement) -> str:
@@ -216,6 +230,22 @@ def _sign_table(agreement: Agreement) -> Element:
         "differs, as a share of the layer's largest"
     )
     return table(caption, header, rows, numbers=(1, 2, 3, 4, 5))
+
+
+def _int8(int8: Int8Report) -> Iterator[Content]:
+    yield from _paragraphs(explain_int8(int8))
+    rows = [
+        (
+            row.layer,
+            row.place,
+            f"{row.low:.4g} to {row.high:.4g}",
+            f"{row.lowest:.4g} to {row.highest:.4g}",
+            f"{row.clipped:.2%}",
+        )
+        for row in int8.ranges
+    ]
+    header = ("layer", "values", "range of 8 bits", "values there were", "cut off")
+    yield table("Ranges of values in int8", header, rows, numbers=(4,))
 
 
 def _provenance(provenance: dict[str, Any]) -> Content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_rbcn.export.agreement import Agreement
+from keras_rbcn.export.int8_costs import Int8Report
 from keras_rbcn.export.promise import Promise
 
 
@@ -121,6 +122,24 @@ def _left(agreement: Agreement) -> str:
 
 def _beyond(agreement: Agreement) -> int:
     return round(agreement.beyond_rounding * agreement.samples)
+
+
+def explain_int8(int8: Int8Report) -> list[str]:
+    """What it costs that layers compute in int8, a paragraph each."""
+    if not int8.layers:
+        text = "No layer has a kernel of 8 bits."
+    else:
+        text = f"These layers have kernels of 8 bits: {', '.join(int8.layers)}."
+    if int8.median_relative_difference is not None:
+        text += (
+            " The file is compared with a student whose values are rounded likewise. "
+            "From the student in float32 the outputs of that one are "
+            f"{int8.median_relative_difference:.2g} of their spread away, in the "
+            "median over the samples."
+        )
+    if int8.class_agreement is not None:
+        text += f" The class is the same for {int8.class_agreement:.1%} of the samples."
+    return [text, *(f"{complaint}." for complaint in int8.complaints)]
 
 
 def explain_size(promise: Promise, runtime: str, size: int) -> list[str]:

@@ -213,8 +213,8 @@ def _check_int8_paddings(matching: Matching) -> None:
     if names:
         raise ExportError(
             "Larq Compute Engine cannot pad with zeros where a 1-bit convolution gives "
-            f"its values to a layer in int8: {', '.join(names)}. Nothing was written. "
-            "Use pad_values=1.0, or keep real layers in float32.",
+            f"int8: {', '.join(names)}. Nothing was written. Use pad_values=1.0, or "
+            "float32 outputs.",
             layers=tuple(names),
         )
 

@@ -7,7 +7,13 @@ import numpy as np
 from keras_rbcn.quantization.layers import QuantizedLayer
 from keras_rbcn.tflite.flatbuffer import Graph
 
-_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+# Of each operator, which of its inputs are the values.
+_OPERATORS = {
+    "CONV_2D": 0,
+    "DEPTHWISE_CONV_2D": 0,
+    "FULLY_CONNECTED": 0,
+    "TRANSPOSE_CONV": 2,
+}
 
 
 def layers_without_int8(
@@ -32,11 +38,14 @@ def _kernels(graph: Graph) -> list[np.ndarray]:
     for operator in graph.operators:
         if operator.name not in _OPERATORS:
             continue
-        inputs, kernel = (graph.tensors[index] for index in operator.inputs[:2])
+        inputs = graph.tensors[operator.inputs[_OPERATORS[operator.name]]]
+        kernel = graph.tensors[operator.inputs[1]]
         if inputs.dtype != np.int8 or kernel.dtype != np.int8 or kernel.data is None:
             continue
         value = kernel.value
-        if operator.name != "DEPTHWISE_CONV_2D":
+        if operator.name == "TRANSPOSE_CONV":
+            value = np.moveaxis(value, 0, 2)  # As in Keras, filters and then inputs.
+        elif operator.name != "DEPTHWISE_CONV_2D":
             value = np.moveaxis(value, 0, -1)
         found.append(value.reshape(-1, value.shape[-1]).astype(int))
     return found

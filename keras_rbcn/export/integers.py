@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_rbcn.tflite.editing import BUILTIN, FLOAT32, Editor
+from keras_rbcn.tflite.editing import BUILTIN, FLOAT32, FLOAT64, Editor
 
 # What is in int8 because it has a real kernel; and 1-bit operators, which the converter
 # leaves alone.
@@ -21,6 +21,7 @@ _KERNELS = {
     BUILTIN.CUSTOM,
     BUILTIN.DEPTHWISE_CONV_2D,
     BUILTIN.FULLY_CONNECTED,
+    BUILTIN.TRANSPOSE_CONV,
 }
 # What gives the same whether its inputs are rounded or its outputs.
 _MOVERS = {
@@ -52,6 +53,7 @@ def with_float_operators(content: bytes, rounded_outputs: list[bool]) -> bytes:
             rounds it to 8 bits.
     """
     editor = Editor(content)
+    _remove_casts(editor)
     rounded = {
         item.tensorIndex
         for item in editor.signature.outputs
@@ -72,6 +74,25 @@ def with_float_operators(content: bytes, rounded_outputs: list[bool]) -> bytes:
             _make_float(editor, operator, real)
     _remove_unread(editor)
     return editor.content()
+
+
+def _remove_casts(editor: Editor) -> None:
+    """Takes out what `kept_apart` has put in, which has done its work."""
+    for operator in list(editor.graph.operators):
+        writer = editor.writer(operator.inputs[0]) if operator.inputs else None
+        if (
+            editor.code(operator) == BUILTIN.CAST
+            and writer is not None
+            and editor.code(writer) == BUILTIN.CAST
+            and editor.graph.tensors[operator.inputs[0]].type == FLOAT64
+        ):
+            editor.graph.operators.remove(operator)
+            editor.reconnect(operator.outputs[0], writer.inputs[0])
+    editor.graph.operators = [
+        one
+        for one in editor.graph.operators
+        if editor.code(one) != BUILTIN.CAST or editor.readers(one.outputs[0])
+    ]
 
 
 def _moves_integers(editor: Editor, operator: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import tf
-from keras_rbcn.quantization.layers import QuantizedLayer
+from keras_rbcn.quantization.layers import INPUTS, QuantizedLayer
 from keras_rbcn.tflite.flatbuffer import Graph
 from keras_rbcn.tflite.quantization import Quantization
 
@@ -60,6 +60,16 @@ def quantization_of(low: float, high: float) -> Quantization:
     return Quantization(float(scale), int(_LOWEST + steps_to_zero))
 
 
+def kept_apart(values: Any) -> Any:
+    """The same values, behind what the converter carries no rounding across.
+
+    Unlike others it would: an average pooling in front of an int8 layer would be
+    computed in int8, in the range of its outputs, and cut its inputs off there.
+    `with_float_operators` takes it out again.
+    """
+    return tf.cast(tf.cast(values, tf.float64), tf.float32)
+
+
 class RoundingNotes:
     """Notes where a model rounds, while it is called.
 
@@ -77,6 +87,8 @@ class RoundingNotes:
         self._calls[layer, place] += 1
         rounding = Rounding(layer, place, number, tuple(values.shape))
         self.found.append(rounding)
+        if place == INPUTS:
+            values = kept_apart(values)
         # Not the layer's own range. One of which zero lies in the middle between two
         # integers, such as -1 to 1, is moved by half a step: to one side in Keras, and
         # to the other by the converter. This one it can leave where it is.

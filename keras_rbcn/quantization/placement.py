@@ -12,16 +12,21 @@ from keras_rbcn.quantization.layers import INPUTS, OUTPUTS, PREACTIVATION, Int8C
 # what the kernels of TensorFlow Lite can do.
 _KERNELS = {
     keras.layers.Conv2D: ("kernel", True),
+    keras.layers.Conv2DTranspose: ("kernel", False),
     keras.layers.DepthwiseConv2D: ("depthwise_kernel", True),
     keras.layers.Dense: ("kernel", False),
 }
 # Activations that the converter makes a part of the operator in front of them.
 _FUSED = (keras.activations.relu, tf.nn.relu, tf.nn.relu6)
+# Layers that the converter makes an operator of that takes nothing in.
+_ALONE = (keras.layers.Conv2DTranspose,)
 # Layers that move values about, or leave them alone: 8 bits stay the same 8 bits.
 _MOVE = (
+    keras.layers.Cropping2D,
     keras.layers.Dropout,
     keras.layers.Flatten,
     keras.layers.MaxPooling2D,
+    keras.layers.Permute,
     keras.layers.Reshape,
     keras.layers.SpatialDropout2D,
     keras.layers.ZeroPadding2D,
@@ -88,10 +93,11 @@ class Placement:
 
     def _round_outputs(self, call: Call) -> None:
         activation = own_activation(call.layer)
-        if activation is not None and activation not in _FUSED:
+        alone = type(call.layer) in _ALONE
+        if activation is not None and (alone or activation not in _FUSED):
             self._add(call.layer, PREACTIVATION)
             return
-        last = _last_fused(call)
+        last = call if alone else _last_fused(call)
         self._add(last.layer, OUTPUTS)
         self._rounded.add(last.output)
 

@@ -31,9 +31,9 @@ def quantize_real_layers(
 
     In a trained 1-bit network the few real layers take most of the bytes: the first
     convolution, the 1x1 convolutions of shortcuts, and the last dense layer. Here
-    `Conv2D`, `DepthwiseConv2D` and `Dense` layers get kernels of 8 bits, and read and
-    give values of 8 bits; batch normalisation and ReLU behind them are taken in. All
-    else stays as it is.
+    `Conv2D`, `Conv2DTranspose`, `DepthwiseConv2D` and `Dense` layers get kernels of 8
+    bits, and read and give values of 8 bits; batch normalisation and ReLU behind them
+    are taken in. All else stays as it is.
 
     How values are rounded depends on their range, which is measured on
     `calibration_data`. The copy may be exported at once (post-training quantisation),
@@ -89,8 +89,8 @@ def quantize_real_layers(
     if not any(config.kernel for config in configs.values()):
         raise ValueError(
             f"Expected model '{student.name}' to have a layer with a real kernel "
-            "(Conv2D, DepthwiseConv2D or Dense), received none: there is nothing to "
-            "bring to int8."
+            "(Conv2D, Conv2DTranspose, DepthwiseConv2D or Dense), received none: there "
+            "is nothing to bring to int8."
         )
     signature = input_signature(flat)
     arrays = first_samples(calibration_data, signature, samples, "calibration_data")

@@ -11,8 +11,9 @@ from larq_compute_engine.mlir.python import tflite_schema as schema
 from keras_rbcn.tflite.packing import pack, unpack
 
 BUILTIN = schema.BuiltinOperator
-FLOAT32, INT4, INT8 = (
+FLOAT32, FLOAT64, INT4, INT8 = (
     schema.TensorType.FLOAT32,
+    schema.TensorType.FLOAT64,
     schema.TensorType.INT4,
     schema.TensorType.INT8,
 )

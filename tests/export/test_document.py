@@ -81,7 +81,7 @@ def page(report):
 
 
 def test_the_summary(report, page):
-    assert "The file computes what the student computes" in page.text
+    assert "✓ The file computes what its student does" in page.text
     values = {}
     for header, *rows in page.tables:
         if header == ["what", "value"]:
@@ -135,14 +135,35 @@ def test_a_refused_file_is_told_as_such(tmp_path):
     with pytest.raises(ExportError) as caught:
         export_tflite(student, tmp_path / "a.tflite", verify_data=data)
     page = Page(caught.value.report.to_html())
-    assert "The file does not compute what the student computes" in page.text
-    assert "The file computes what" not in page.text
+    assert "✗ The file does not compute what its student does" in page.text
+    assert "✓" not in page.text
 
 
 def test_a_file_that_was_never_compared(report):
     page = Page(dataclasses.replace(report, agreements=()).to_html())
     assert "refused before it was compared" in page.text
     assert page.count("svg") == 1
+
+
+def test_what_int8_costs(tmp_path):
+    report = exported(
+        residual_network(), tmp_path, real_layers="int8", calibration_data=images(32)
+    )
+    assert ExportReport.from_json(report.to_json()) == report
+    page = Page(report.to_html())
+    assert "✓" in page.text
+    rows = page.table(
+        *("layer", "values", "range of 8 bits", "values there were", "cut off")
+    )
+    assert [row[0] for row in rows] == [one.layer for one in report.int8.ranges]
+    share = f"{report.int8.class_agreement:.1%}"
+    assert f"The class is the same for {share} of the samples" in page.text
+    # As if the ranges were those of other data, for which the export fails.
+    narrow = tuple(dataclasses.replace(one, clipped=0.5) for one in report.int8.ranges)
+    int8 = dataclasses.replace(report.int8, ranges=narrow)
+    page = Page(dataclasses.replace(report, int8=int8).to_html())
+    assert "✗ The ranges of values in int8" in page.text
+    assert "50% of them are cut off" in page.text
 
 
 def test_a_model_without_parameters_has_no_plot_of_them(tmp_path):

@@ -14,7 +14,7 @@ from keras_rbcn import (
     quantize_real_layers,
 )
 from keras_rbcn._backend import keras
-from keras_rbcn.export import converter
+from keras_rbcn.export import converter, roundings
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.quantization import QuantizedLayer
 from keras_rbcn.tflite.editing import Editor
@@ -196,31 +196,34 @@ def test_random_networks(tmp_path_factory, runtime, data, seed):
 
 
 def without_repair(monkeypatch):
+    """Takes out what keeps the converter from its traps."""
+    monkeypatch.setattr(roundings, "kept_apart", lambda values: values)
     monkeypatch.setattr(converter, "with_float_operators", lambda content, _: content)
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        pytest.param(
-            lambda x: layers.Conv2D(8, 1)(layers.AveragePooling2D()(x)),
-            id="a pooling is cut off at the range of its outputs",
-        ),
-        pytest.param(
-            lambda x: layers.Dense(200, activation="softmax")(
-                layers.GlobalAveragePooling2D()(x)
-            ),
-            id="probabilities are told to 1/256",
-        ),
-    ],
-)
+TRAPS = {
+    "a pooling is cut off at the range of its outputs": lambda x: layers.Conv2D(8, 1)(
+        layers.AveragePooling2D()(x)
+    ),
+    "one of two ranges with a resizing between is lost": lambda x: layers.Conv2D(8, 1)(
+        layers.UpSampling2D(interpolation="bilinear")(
+            layers.Conv2D(8, 1, activation="relu")(x)
+        )
+    ),
+    "probabilities are told to 1/256": lambda x: layers.Dense(200, "softmax")(
+        layers.GlobalAveragePooling2D()(x)
+    ),
+}
+
+
+@pytest.mark.parametrize("trap", TRAPS)
 def test_what_the_converter_does_by_itself_is_found(
-    head, images, tmp_path, monkeypatch
+    trap, images, tmp_path, monkeypatch
 ):
     inputs = keras.Input((8, 8, 3))
     x = RectifiedConv2D(3, 3, padding="same")(inputs)
     x = layers.Add()([inputs, layers.BatchNormalization()(x)])
-    model = keras.Model(inputs, head(x))
+    model = keras.Model(inputs, TRAPS[trap](x))
     randomize(model, seed=0)
     path = tmp_path / "model.tflite"
     int8 = {"real_layers": "int8", "calibration_data": images}
@@ -315,21 +318,41 @@ def test_layers_that_stay_real_are_found(network, images, tmp_path, monkeypatch)
     assert {*error.value.layers} == {"first", "shortcut", "shortcut_2", "last"}
 
 
-def zero_padded():
+def test_zeros_padded_where_a_1_bit_convolution_gives_int8(images, tmp_path):
     inputs = keras.Input((8, 8, 3))
-    x = RectifiedConv2D(32, 3, padding="same", pad_values=0.0, name="one")(inputs)
-    x = layers.Conv2D(8, 1, name="real")(layers.BatchNormalization()(x))
-    return keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
-
-
-def test_zeros_padded_in_front_of_int8(images, tmp_path):
+    x = layers.Conv2D(8, 1, name="real")(inputs)
+    x = RectifiedConv2D(32, 3, padding="same", pad_values=0.0, name="one")(x)
+    model = keras.Model(inputs, layers.BatchNormalization()(x))
+    path = tmp_path / "model.tflite"
     int8 = {"real_layers": "int8", "calibration_data": images}
+    assert export_tflite(model, path, images, **int8).agreement.passed
+    int8["output_type"] = "int8"
     with pytest.raises(ExportError, match=r"cannot pad with zeros.*: one") as error:
-        export_tflite(zero_padded(), tmp_path / "model.tflite", images, **int8)
+        export_tflite(model, path, images, **int8)
     assert error.value.layers == ("one",)
-    path = tmp_path / "stock.tflite"
-    report = export_tflite(zero_padded(), path, images, runtime="litert", **int8)
+    report = export_tflite(model, path, images, runtime="litert", **int8)
     assert report.agreement.passed
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+@pytest.mark.parametrize("runtime", ["lce", "litert"])
+def test_transposed_convolutions(images, tmp_path, activation, runtime):
+    inputs = keras.Input((8, 8, 3))
+    x = RectifiedConv2D(8, 3)(inputs)
+    x = layers.Conv2DTranspose(4, 3, strides=2, activation=activation)(x)
+    model = keras.Model(inputs, layers.BatchNormalization()(x))
+    randomize(model, seed=0)
+    report = export_tflite(
+        model,
+        tmp_path / "model.tflite",
+        images,
+        runtime=runtime,
+        real_layers="int8",
+        calibration_data=images,
+    )
+    kinds = {row.operator: row.kind for row in report.layers}
+    assert kinds["TRANSPOSE_CONV"] == "int8"
+    assert report.agreement.beyond_rounding_with_file_signs == 0
 
 
 @pytest.mark.parametrize(
