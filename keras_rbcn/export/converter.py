@@ -17,7 +17,6 @@ import larq_compute_engine
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn._samples import Signature
-from keras_rbcn.conversion.graph import has_kernel
 from keras_rbcn.export.calls import (
     ConvolutionCall,
     is_quantized_convolution,
@@ -35,7 +34,7 @@ from keras_rbcn.layers.binary_inputs import (
     without_cached_functions,
 )
 from keras_rbcn.quantization.calibration import watched_rounding
-from keras_rbcn.quantization.quantize import quantized_layers
+from keras_rbcn.quantization.quantize import layers_left_real, quantized_layers
 from keras_rbcn.tflite.packing import finish
 
 logger = logging.getLogger("keras_rbcn.export")
@@ -195,6 +194,8 @@ def _trace_all(model: Any, signature: Signature) -> _Trace:
 
 def _trace(model: Any, signature: Signature) -> _Trace:
     notes = RoundingNotes()
+    quantized = quantized_layers(model)
+    left_real = layers_left_real(model) if quantized else []
     calls: list[ConvolutionCall] = []
     rounded: list[bool] = []
     seen = set()
@@ -214,23 +215,12 @@ def _trace(model: Any, signature: Signature) -> _Trace:
     with (
         watched(binary_layers(model), note),
         watched(strided_convolutions(model), split_padding),
-        watched_rounding(quantized_layers(model), notes.note),
-        watched(_other_kernels(model), lambda _, inputs: kept_apart(inputs)),
+        watched_rounding(quantized, notes.note),
+        watched(left_real, lambda _, inputs: kept_apart(inputs)),
     ):
         function = tf.function(run, input_signature=signature.specs)
         concrete = function.get_concrete_function()
     return _Trace(concrete, calls, notes.found, rounded)
-
-
-def _other_kernels(model: Any) -> list[Any]:
-    """Beside layers in int8, those with real kernels that are not to be."""
-    quantized = quantized_layers(model)
-    known = [one.layer for one in quantized] + binary_layers(model)
-    return [
-        one
-        for one in model.submodules
-        if quantized and has_kernel(one) and one not in known + quantized
-    ]
 
 
 def _is_rounded(value: Any) -> bool:

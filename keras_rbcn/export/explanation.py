@@ -130,6 +130,10 @@ def explain_int8(int8: Int8Report) -> list[str]:
         text = "No layer has a kernel of 8 bits."
     else:
         text = f"These layers have kernels of 8 bits: {', '.join(int8.layers)}."
+    if int8.missing:
+        text += (
+            f" These have real kernels and stay in float32: {', '.join(int8.missing)}."
+        )
     if int8.median_relative_difference is not None:
         text += (
             " The file is compared with a student whose values are rounded likewise. "

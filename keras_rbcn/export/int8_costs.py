@@ -59,6 +59,8 @@ class Int8Report:
 
     Attributes:
         layers: Names of the layers with kernels in 8 bits.
+        missing: Names of those with real kernels that stay in float32: of kinds that
+            `quantize_real_layers` leaves alone.
         ranges: How the samples' values fit the ranges, by layer.
         class_agreement: Share of the samples with the same largest output as of the
             student in float32; None if there is no such student, or no output that is a
@@ -68,6 +70,7 @@ class Int8Report:
     """
 
     layers: tuple[str, ...]
+    missing: tuple[str, ...]
     ranges: tuple[RangeUse, ...]
     class_agreement: float | None
     median_relative_difference: Number | None

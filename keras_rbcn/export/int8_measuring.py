@@ -13,7 +13,7 @@ from keras_rbcn.export.verification import class_agreement, relative_differences
 from keras_rbcn.layers.binary_inputs import without_cached_functions
 from keras_rbcn.quantization.calibration import watched_rounding
 from keras_rbcn.quantization.layers import QuantizedLayer
-from keras_rbcn.quantization.quantize import quantized_layers
+from keras_rbcn.quantization.quantize import layers_left_real, quantized_layers
 
 # Samples that a model runs on at a time.
 _BATCH = 16
@@ -69,7 +69,11 @@ def int8_report(
     # In order of execution, as far as values tell it.
     names = dict.fromkeys(one.layer for one in ranges if one.layer in kernels)
     return Int8Report(
-        tuple({**names, **dict.fromkeys(kernels)}), ranges, agreement, difference
+        layers=tuple({**names, **dict.fromkeys(kernels)}),
+        missing=tuple(layer.name for layer in layers_left_real(model)),
+        ranges=ranges,
+        class_agreement=agreement,
+        median_relative_difference=difference,
     )
 
 

@@ -205,6 +205,8 @@ class ExportReport(Report):
 
 def _int8_row(int8: Int8Report) -> str:
     text = ", ".join(int8.layers)
+    if int8.missing:
+        text += f"; not {', '.join(int8.missing)}"
     if int8.class_agreement is not None:
         text += f"; same class as in float32: {int8.class_agreement:.1%} of samples"
     return text

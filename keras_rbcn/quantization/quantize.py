@@ -10,7 +10,7 @@ from keras_rbcn._backend import keras, require_model, tfmot
 from keras_rbcn._samples import first_samples, input_signature
 from keras_rbcn.conversion import flatten
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
-from keras_rbcn.conversion.graph import read_graph
+from keras_rbcn.conversion.graph import has_kernel, read_graph
 from keras_rbcn.quantization.calibration import calibrate
 from keras_rbcn.quantization.layers import Int8Config, QuantizedLayer
 from keras_rbcn.quantization.placement import Placement
@@ -102,6 +102,22 @@ def quantize_real_layers(
 def quantized_layers(model: Any) -> list[QuantizedLayer]:
     """The layers of a model that compute in int8, those of models within too."""
     return [one for one in model.submodules if isinstance(one, QuantizedLayer)]
+
+
+def layers_left_real(model: Any) -> list[Any]:
+    """Layers with real kernels of 32 bits, beside those that compute in int8.
+
+    Their kinds are not among those of `quantize_real_layers`.
+    """
+    inside = [one.layer for one in quantized_layers(model)]
+    return [
+        one
+        for one in model.submodules
+        if has_kernel(one)
+        and not isinstance(one, QuantizedLayer)
+        and one not in inside
+        and getattr(one, "input_quantizer", None) is None
+    ]
 
 
 def check_not_quantized(model: Any, advice: str) -> None:

@@ -154,6 +154,25 @@ def test_the_report_says_what_it_costs(network, images, tmp_path):
     assert report.to_dict()["int8"]["layers"] == list(int8.layers)
 
 
+def test_layers_of_other_kinds_stay_real_and_are_named(images, tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    x = RectifiedConv2D(4, 3)(layers.SeparableConv2D(6, 3, name="two in one")(inputs))
+    model = keras.Model(inputs, layers.Dense(3, name="last")(layers.Flatten()(x)))
+    path = tmp_path / "model.tflite"
+    for runtime in ("lce", "litert"):
+        report = export_tflite(
+            model,
+            path,
+            images,
+            runtime=runtime,
+            real_layers="int8",
+            calibration_data=images,
+        )
+        assert report.int8.layers == ("last",)
+        assert report.int8.missing == ("two in one",)
+        assert "last; not two in one" in str(report)
+
+
 def test_a_student_that_was_trained_on(network, images, tmp_path):
     model = RBCNModel(quantize_real_layers(network, images))
     model.compile("adam", "sparse_categorical_crossentropy", adversarial_weight=0.0)
