@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test lint format lock evidence evidence-short notebooks clean
+.PHONY: demo test fuzz lint format lock evidence evidence-short notebooks clean
 
 demo: $(READY)
 	$(BIN)/keras-rbcn demo
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Other random networks each time; what failed is tried first the next time.
+FUZZ_CASES ?= 300
+fuzz: $(READY)
+	KERAS_RBCN_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest $(PYTEST_FLAGS) \
+	  tests/export/test_fuzz_lce.py tests/export/test_fuzz_litert.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

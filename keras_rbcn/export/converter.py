@@ -217,10 +217,37 @@ def _trace(model: Any, signature: Signature) -> _Trace:
         watched(strided_convolutions(model), split_padding),
         watched_rounding(quantized, notes.note),
         watched(left_real, lambda _, inputs: kept_apart(inputs)),
+        watched(_joining(model, quantized, left_real), _apart),
     ):
         function = tf.function(run, input_signature=signature.specs)
         concrete = function.get_concrete_function()
     return _Trace(concrete, calls, notes.found, rounded)
+
+
+def _joining(model: Any, quantized: list[Any], left_real: list[Any]) -> list[Any]:
+    """Beside layers in int8, those of several inputs, such as a concatenation.
+
+    To all inputs of one the converter would give the range of one of them.
+    """
+    known = [*quantized, *left_real]
+    return [
+        one
+        for one in model.submodules
+        if quantized and _has_several_inputs(one) and one not in known
+    ]
+
+
+def _has_several_inputs(layer: Any) -> bool:
+    nodes = getattr(layer, "inbound_nodes", ())
+    return any(len(node.keras_inputs) > 1 for node in nodes)
+
+
+def _apart(_: Any, inputs: Any) -> Any:
+    def apart(one: Any) -> Any:
+        real = tf.is_tensor(one) and one.dtype == tf.float32
+        return kept_apart(one) if real else one
+
+    return tf.nest.map_structure(apart, inputs)
 
 
 def _is_rounded(value: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ class Matching:
     graph: Graph
     found: dict[int, ConvolutionCall]
     missing: list[ConvolutionCall]
-    roundings: dict[Rounding, int]
-    real: list[QuantizedLayer]
+    roundings: dict[Rounding, int] = field(default_factory=dict)
+    real: list[QuantizedLayer] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -75,7 +76,7 @@ class Matching:
 
 
 def match(
-    graph: Graph, calls: list[ConvolutionCall], roundings: list[Rounding]
+    graph: Graph, calls: list[ConvolutionCall], roundings: Sequence[Rounding] = ()
 ) -> Matching:
     """Gives every call of a binary convolution its own 1-bit convolution of the file.
 

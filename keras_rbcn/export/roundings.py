@@ -10,6 +10,7 @@ them must be the nearest one to what the student would have rounded there.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ class RoundingNotes:
         )
 
 
-def tensors_of(graph: Graph, roundings: list[Rounding]) -> dict[Rounding, int]:
+def tensors_of(graph: Graph, roundings: Sequence[Rounding]) -> dict[Rounding, int]:
     """The tensor of the file for each place; those that are not found are left out.
 
     Tensors are known by shape, scale and zero point, and if there are several of the

@@ -25,16 +25,21 @@ def watched(layers: Iterable[Any], watch: Callable[[Any, Any], Any]) -> Iterator
     """Within it, each of the layers is called on `watch(layer, inputs)` instead.
 
     Layers are watched where they are called and not where they are listed, so that
-    nested, shared and subclassed models need no cases of their own.
+    nested, shared and subclassed models need no cases of their own. Of those that Keras
+    makes of functions of TensorFlow, `inputs` are all positional arguments.
     """
     patched = list(layers)
+    # Those of functions have a `call` of their own.
+    own = [layer.__dict__.get("call") for layer in patched]
     for layer in patched:
         layer.__dict__["call"] = _watched_call(layer, watch)
     try:
         yield
     finally:
-        for layer in patched:
+        for layer, call in zip(patched, own, strict=True):
             del layer.__dict__["call"]
+            if call is not None:
+                layer.__dict__["call"] = call
 
 
 def run_watched(
@@ -74,4 +79,8 @@ def _watched_call(layer: Any, watch: Callable[[Any, Any], Any]) -> Any:
     def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return original(watch(layer, inputs), *args, **kwargs)
 
-    return call
+    @tf.autograph.experimental.do_not_convert
+    def call_function(*args: Any, **kwargs: Any) -> Any:
+        return original(*watch(layer, args), **kwargs)
+
+    return call_function if "call" in layer.__dict__ else call

@@ -3,128 +3,72 @@
 from collections.abc import Callable
 from typing import Any
 
-import hypothesis
+import larq
 import numpy as np
-from hypothesis import strategies as st
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.export import export_tflite
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
-from keras_rbcn.quantization import quantize_real_layers
 
 Choose = Callable[[list[Any]], Any]
 
-GENERATED = hypothesis.settings(
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-    # A failing network is small enough as it is, and each try takes a second.
-    phases=[hypothesis.Phase.generate],
-)
-
-
-def exported(data: Any, seed: int, path: Any, runtime: str, int8: bool = False) -> Any:
-    """A random network that `data` draws, images for it, and the export's report.
-
-    With `int8` its real layers, and maybe inputs and outputs, are in int8, and what is
-    returned is the network that is rounded as the file is.
-    """
-    keras.backend.clear_session()
-
-    def choose(options: list[Any]) -> Any:
-        return data.draw(st.sampled_from(options))
-
-    model = random_network(choose, seed, int8)
-    generator = np.random.default_rng(seed)
-    shape = model.input_shape[1:]
-    images = generator.normal(size=(16, *shape)).astype("float32")
-    if not int8:
-        report = export_tflite(model, path, verify_data=images, runtime=runtime)
-        return model, images, report
-    inputs, outputs = choose([(0, 0), (0, 0), (1, 0), (0, 1), (1, 1)])
-    calibration = np.concatenate([images, generator.normal(size=(48, *shape))])
-    rounded = quantize_real_layers(
-        model, calibration, int8_inputs=bool(inputs), int8_outputs=bool(outputs)
-    )
-    report = export_tflite(
-        rounded,
-        path,
-        verify_data=images,
-        runtime=runtime,
-        real_layers="int8",
-        input_type="int8" if inputs else "float32",
-        output_type="int8" if outputs else "float32",
-    )
-    return rounded, images, report
-
-
-def assert_same(received: Any, expected: Any) -> None:
-    """Judged by other means than by the export's own: two samples may have flips."""
-    assert received.shape == expected.shape
-    difference = np.abs(received - expected).reshape(len(expected), -1).max(1)
-    assert np.sum(difference > 1e-5 * np.abs(expected).max()) <= 2
-
 
 def random_network(choose: Choose, seed: int, real: bool = False) -> Any:
-    """A network of one to four rectified convolutions with trained-looking weights.
+    """A network of one to four 1-bit convolutions with trained-looking weights.
 
     Args:
         choose: Returns one of a list of options.
         seed: Seed of the weights.
-        real: Whether it begins and ends with real layers, and has more between.
+        real: Whether it begins with a real layer, and has more between.
     """
     size = choose([5, 6, 8, 9])
-    inputs = keras.Input((size, size + choose([0, 2]), choose([1, 3, 4])))
-    x = inputs
-    if real or choose([True, False]):
-        x = keras.layers.Conv2D(choose([4, 16, 33]), 3, padding="same")(x)
-    x = keras.layers.BatchNormalization()(x)
+    shape = (size, size + choose([0, 2]), choose([1, 3, 4]))
+    inputs = [keras.Input(shape) for _ in range(choose([1, 1, 1, 1, 2]))]
+    ways = [random_entry(choose, x, real) for x in inputs]
+    x = ways[0] if len(ways) == 1 else keras.layers.Concatenate()(ways)
+    maps = []
     for _ in range(choose([1, 2, 3, 4])):
         x = random_block(choose, x)
         if real and choose([True, False]):
             x = random_real_block(choose, x)
-    head = choose(["dense", "pooled"] if real else ["dense", "pooled", "map"])
-    if head == "dense":
-        x = keras.layers.Dense(5)(keras.layers.Flatten()(x))
-    elif head == "pooled":
-        x = keras.layers.GlobalAveragePooling2D()(x)
-        x = keras.layers.Dense(10, activation=choose([None, "softmax"]))(x)
-    model = keras.Model(inputs, x)
+        maps.append(x)
+    outputs = [random_head(choose, x)]
+    if choose([False, False, False, True]):
+        outputs.append(random_head(choose, choose(maps)))
+    model = keras.Model(inputs, outputs)
     randomize(model, seed)
     return model
 
 
+def random_entry(choose: Choose, x: Any, real: bool) -> Any:
+    """What an input passes in front of the first 1-bit convolution."""
+    if real or choose([True, False]):
+        x = keras.layers.Conv2D(choose([4, 16, 33]), 3, padding="same")(x)
+    return keras.layers.BatchNormalization()(x)
+
+
+def random_head(choose: Choose, x: Any) -> Any:
+    """One of the model's outputs."""
+    head = choose(["dense", "pooled", "map"])
+    if head == "dense":
+        return keras.layers.Dense(5)(keras.layers.Flatten()(x))
+    if head == "pooled":
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.layers.Dense(10, activation=choose([None, "softmax"]))(x)
+    return x
+
+
 def random_block(choose: Choose, x: Any) -> Any:
-    """One rectified convolution and what may stand around it."""
+    """One 1-bit convolution, or one that is called twice, and what may be around it."""
     entry = x
     if choose([True, False]):
         x = RSign()(x)
-    smallest = min(x.shape[1:3])
-    kernel = choose([1, 3, (1, 3)] if smallest >= 3 else [1])
-    padding = choose(["same", "same", "valid"])
-    if smallest < 5:
-        padding = "same"
-    strides, dilation = choose([(1, 1), (1, 1), (2, 1), (1, 2)])
-    if padding == "valid" and dilation == 2 and smallest < 6:
-        dilation = 1
-    # What the device computes otherwise is a test of its own: zero padding around a
-    # map smaller than the kernel, or right in front of the next sign.
-    extent = (max(np.ravel(kernel)) - 1) * dilation + 1
-    zero_padded = extent <= smallest and choose([False, False, False, True])
-    x = RectifiedConv2D(
-        choose([1, 4, 8, 31, 32, 40, 65]),
-        kernel,
-        strides=strides,
-        dilation_rate=dilation,
-        padding=padding,
-        pad_values=0.0 if zero_padded else 1.0,
-        scale=choose(["channel", "channel", "layer"]),
-        use_bias=choose([False, False, True]),
-        activation=None if zero_padded else choose([None, None, None, "relu"]),
-        input_quantizer=choose(["approx_sign", "ste_sign", "swish_sign"]),
-        kernel_quantizer=choose(["approx_sign", "ste_sign"]),
-    )(x)
-    if zero_padded or choose([True, True, False]):
+    layer = random_convolution(choose, x)
+    x = layer(x)
+    normalized = getattr(layer, "pad_values", 1.0) == 0.0 or choose([True, True, False])
+    if normalized:
+        x = keras.layers.BatchNormalization()(x)
+    if x.shape == entry.shape and choose([False, False, False, True]):
+        x = layer(x)  # The same weights once more.
         x = keras.layers.BatchNormalization()(x)
     after = choose(["nothing", "relu", "prelu", "rprelu", "pool", "shortcut"])
     if after == "relu":
@@ -139,6 +83,45 @@ def random_block(choose: Choose, x: Any) -> Any:
     elif after == "shortcut" and x.shape == entry.shape:
         x = keras.layers.Add()([x, entry])
     return x
+
+
+def random_convolution(choose: Choose, x: Any) -> Any:
+    """A 1-bit convolution for a feature map: a rectified one, or one of plain larq."""
+    smallest = min(x.shape[1:3])
+    kernel = choose([1, 3, (1, 3)] if smallest >= 3 else [1])
+    padding = choose(["same", "same", "valid"])
+    if smallest < 5:
+        padding = "same"
+    strides, dilation = choose([(1, 1), (1, 1), (2, 1), (1, 2)])
+    if padding == "valid" and dilation == 2 and smallest < 6:
+        dilation = 1
+    # What the device computes otherwise is a test of its own: zero padding around a
+    # map smaller than the kernel, or right in front of the next sign.
+    extent = (max(np.ravel(kernel)) - 1) * dilation + 1
+    zero_padded = extent <= smallest and choose([False, False, False, True])
+    arguments = {
+        "filters": choose([1, 4, 8, 31, 32, 40, 65]),
+        "kernel_size": kernel,
+        "strides": strides,
+        "dilation_rate": dilation,
+        "padding": padding,
+        "pad_values": 0.0 if zero_padded else 1.0,
+        "use_bias": choose([False, False, True]),
+        "activation": None if zero_padded else choose([None, None, None, "relu"]),
+        "input_quantizer": choose(["approx_sign", "ste_sign", "swish_sign"]),
+    }
+    if choose([True, True, True, False]):
+        return RectifiedConv2D(
+            scale=choose(["channel", "channel", "layer"]),
+            kernel_quantizer=choose(["approx_sign", "ste_sign"]),
+            **arguments,
+        )
+    # As in BCNN, and with the scale of XNOR-Net and Bi-Real Net.
+    return larq.layers.QuantConv2D(
+        kernel_quantizer=choose(["approx_sign", "ste_sign", "magnitude_aware_sign"]),
+        kernel_constraint=choose([None, "weight_clip"]),
+        **arguments,
+    )
 
 
 def random_real_block(choose: Choose, x: Any) -> Any:

@@ -1,10 +1,8 @@
 """Files whose real layers compute in int8."""
 
-import hypothesis
 import numpy as np
 import pytest
-from hypothesis import strategies as st
-from random_networks import GENERATED, exported, randomize
+from random_networks import randomize
 
 from keras_rbcn import (
     ExportError,
@@ -16,7 +14,6 @@ from keras_rbcn import (
 from keras_rbcn._backend import keras
 from keras_rbcn.export import converter, roundings
 from keras_rbcn.layers import RectifiedConv2D
-from keras_rbcn.quantization import QuantizedLayer
 from keras_rbcn.tflite.editing import Editor
 
 layers = keras.layers
@@ -186,29 +183,6 @@ def test_a_student_that_was_trained_on(network, images, tmp_path):
         export_tflite(model, path, images)
     with pytest.raises(ValueError, match="has its ranges"):
         export_tflite(model, path, images, real_layers="int8", calibration_data=images)
-
-
-@hypothesis.settings(GENERATED, max_examples=12)
-@hypothesis.given(data=st.data(), seed=st.integers(0, 2**16))
-@pytest.mark.parametrize("runtime", ["lce", "litert"])
-def test_random_networks(tmp_path_factory, runtime, data, seed):
-    path = tmp_path_factory.mktemp("network") / "model.tflite"
-    try:
-        model, images, report = exported(data, seed, path, runtime, int8=True)
-    except ExportError as error:
-        assert "cannot pad with zeros" in str(error)
-        return
-    real = [
-        one
-        for one in model.layers
-        if isinstance(one, QuantizedLayer) and one.kernel is not None
-    ]
-    found = [row.kind for row in report.layers if row.operator in REAL]
-    assert found.count("int8") == len(real)
-    assert "float32" not in found
-    expected = model.predict(images, verbose=0)
-    difference = np.abs(scores(path, images) - expected).reshape(16, -1).max(1)
-    assert np.median(difference) < 0.05 * np.ptp(expected)
 
 
 # --- traps of the converter, each of which the export finds or avoids ----------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from larq_compute_engine.mlir.python import tflite_schema as schema
-from random_networks import GENERATED, assert_same, exported, randomize
+from random_networks import randomize
 
 from keras_rbcn import ExportError, TFLiteModel, applications, export_tflite
 from keras_rbcn._backend import keras, tf
@@ -51,22 +51,6 @@ def kernels(content):
         for index, tensor in enumerate(tensors)
         if tensor.type == schema.TensorType.INT4
     }
-
-
-@hypothesis.settings(GENERATED, max_examples=10)
-@hypothesis.given(data=st.data(), seed=st.integers(0, 2**16))
-def test_random_networks_in_the_stock_runtime(tmp_path_factory, data, seed):
-    path = tmp_path_factory.mktemp("network") / "model.tflite"
-    model, images, report = exported(data, seed, path, "litert")
-    rectified = [x for x in model.layers if isinstance(x, RectifiedConv2D)]
-    assert sorted(report.binary_convolutions) == sorted(x.name for x in rectified)
-    assert not any(name.startswith("Lce") for name in report.operator_counts)
-    stored = kernels(path.read_bytes()).values()
-    sizes = sorted(np.prod(tensor.shape) for tensor in stored)
-    assert sizes == sorted(np.prod(layer.kernel.shape) for layer in rectified)
-    expected = model.predict(images.astype("float32"), verbose=0)
-    for delegates in (True, False):
-        assert_same(run(path.read_bytes(), images, delegates), expected)
 
 
 @pytest.mark.parametrize("network", ["bcnn", "xnornet", "rbcn", "reactnet"])

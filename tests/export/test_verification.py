@@ -97,6 +97,8 @@ class FakeFile:
     """Answers what it was told."""
 
     interpreter = "none"
+    input_dtypes = (np.dtype(np.float32),)
+    input_quantizations = output_quantizations = (None,)
 
     def __init__(self, outputs):
         self.outputs = outputs
