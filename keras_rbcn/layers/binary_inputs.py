@@ -26,7 +26,7 @@ def watched(layers: Iterable[Any], watch: Callable[[Any, Any], Any]) -> Iterator
 
     Layers are watched where they are called and not where they are listed, so that
     nested, shared and subclassed models need no cases of their own. Of those that Keras
-    makes of functions of TensorFlow, `inputs` are all positional arguments.
+    makes of functions of TensorFlow, `inputs` are `(args, kwargs)`.
     """
     patched = list(layers)
     # Those of functions have a `call` of their own.
@@ -81,6 +81,7 @@ def _watched_call(layer: Any, watch: Callable[[Any, Any], Any]) -> Any:
 
     @tf.autograph.experimental.do_not_convert
     def call_function(*args: Any, **kwargs: Any) -> Any:
-        return original(*watch(layer, args), **kwargs)
+        args, kwargs = watch(layer, (args, kwargs))
+        return original(*args, **kwargs)
 
     return call_function if "call" in layer.__dict__ else call

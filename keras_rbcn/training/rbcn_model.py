@@ -24,6 +24,11 @@ from keras_rbcn.training.checks import (
 from keras_rbcn.training.finite import LossGuard
 from keras_rbcn.training.gated_taps import with_pooled_features
 from keras_rbcn.training.judging import Judge
+from keras_rbcn.training.legacy_optimizers import (
+    load_states,
+    other_values,
+    save_states,
+)
 from keras_rbcn.training.objective import LOGGED
 from keras_rbcn.training.record import FitRecord, recorded_fit
 from keras_rbcn.training.replicas import (
@@ -620,6 +625,21 @@ class RBCNModel(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         # Slots must exist before their values are loaded.
+        for optimizer, variables in self._optimizers_with_variables():
+            if isinstance(optimizer, keras.optimizers.Optimizer):
+                optimizer.build(variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        save_states(self._optimizers_with_variables(), store)
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(other_values(store))
+        load_states(self._optimizers_with_variables(), store)
+
+    def _optimizers_with_variables(self) -> list[tuple[Any, list[Any]]]:
+        if not self._is_compiled:
+            return []
         groups = self._optimized()
         if self._uses_discriminators:
             groups.append(
@@ -627,10 +647,7 @@ class RBCNModel(keras.Model):
             )
         if self.strategy_b_optimizer is not None:
             groups.append((self.strategy_b_optimizer, self.other_parameters))
-        for optimizer, variables in groups:
-            if isinstance(optimizer, keras.optimizers.Optimizer):
-                optimizer.build(variables)
-            # A legacy optimizer makes its slots when they are loaded or used.
+        return groups
 
 
 def _serialized(model: Any) -> Any:

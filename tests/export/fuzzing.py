@@ -72,12 +72,11 @@ class Case:
             self.student = self.source
             return export_tflite(self.source, path, images, runtime=self.runtime)
         inputs, outputs = self.ends
+        generator = np.random.default_rng(1)
+        more = [_noise((CALIBRATION, *one.shape[1:]), generator) for one in images]
         self.student = quantize_real_layers(
             self.source,
-            [
-                np.concatenate([one, _noise((CALIBRATION, *one.shape[1:]), 1)])
-                for one in images
-            ],
+            [np.concatenate(pair) for pair in zip(images, more, strict=True)],
             int8_inputs=inputs,
             int8_outputs=outputs,
         )
@@ -181,8 +180,9 @@ def draw(choose: Callable[[list[Any]], Any], seed: int, runtime: str) -> Case:
         model = random_network(choose, seed, real=int8)
     else:
         model = random_binarized(choose, seed, style)
+    generator = np.random.default_rng(seed)  # No two inputs are the same.
     images = {
-        name: _noise((SAMPLES, *tensor.shape[1:]), seed)
+        name: _noise((SAMPLES, *tensor.shape[1:]), generator)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     }
     # Where they are dead, rounding is all that outputs differ by.
@@ -196,8 +196,8 @@ def _vary(outputs: np.ndarray) -> bool:
     return bool(reach > 1e-3 * np.abs(outputs).max())
 
 
-def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    return generator.normal(size=shape).astype("float32")
 
 
 def as_list(values: Any) -> list[Any]:

@@ -7,8 +7,8 @@ from plain_files import PlainFile
 from random_networks import randomize
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.export import ExportError, converter
-from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.export import ExportError, converter, export_tflite
+from keras_rbcn.layers import RectifiedConv2D, RSign
 
 layers = keras.layers
 
@@ -49,3 +49,37 @@ def test_do_not_cut_off_one_of_two_joined_values(join, runtime, tmp_path, monkey
     with pytest.raises(ExportError, match="does not compute what model"):
         case.export(path)
     assert not path.exists()
+
+
+def test_functions_of_tensorflow_are_as_before_the_export(tmp_path):
+    """What watched them took their code away."""
+    model, images = joined_by(lambda x: tf.concat(x, -1))
+    case = Case("lce", True, (False, False), model, images)
+    case.export(tmp_path / "model.tflite")
+    rounded = case.student
+    expected = rounded.predict(images, verbose=0)
+    case.export(tmp_path / "again.tflite")
+    np.testing.assert_array_equal(rounded.predict(images, verbose=0), expected)
+    np.testing.assert_array_equal(case.student.predict(images, verbose=0), expected)
+
+
+def test_do_not_write_ranges_in_which_flipped_signs_do_not_fit(tmp_path):
+    """Ranges are those of the student in float32, in which all signs are others."""
+    inputs = keras.Input((4, 4, 1), name="image")
+    x = layers.Conv2D(1, 1, kernel_initializer="ones", name="real")(inputs)
+    x = RSign(name="threshold")(x)
+    x = RectifiedConv2D(1, 1, kernel_initializer="ones", name="binary")(x)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    # -0.003 is 0 in steps of 2/255, and no longer below the threshold.
+    model.get_layer("threshold").set_weights([np.array([-0.002])])
+    images = np.full((64, 4, 4, 1), -0.003, np.float32)
+    images[0, 0, 0], images[0, 0, 1] = 1.0, -1.0
+    with pytest.raises(ExportError, match="are not those of `verify_data`") as error:
+        export_tflite(
+            model,
+            tmp_path / "model.tflite",
+            images,
+            real_layers="int8",
+            calibration_data=images,
+        )
+    assert "inputs of layer 'dense'" in str(error.value)

@@ -153,7 +153,7 @@ def test_the_report_says_what_it_costs(network, images, tmp_path):
 
 def test_layers_of_other_kinds_stay_real_and_are_named(images, tmp_path):
     inputs = keras.Input((8, 8, 3))
-    x = RectifiedConv2D(4, 3)(layers.SeparableConv2D(6, 3, name="two in one")(inputs))
+    x = RectifiedConv2D(4, 3)(layers.SeparableConv2D(6, 3, name="two_in_one")(inputs))
     model = keras.Model(inputs, layers.Dense(3, name="last")(layers.Flatten()(x)))
     path = tmp_path / "model.tflite"
     for runtime in ("lce", "litert"):
@@ -166,8 +166,8 @@ def test_layers_of_other_kinds_stay_real_and_are_named(images, tmp_path):
             calibration_data=images,
         )
         assert report.int8.layers == ("last",)
-        assert report.int8.missing == ("two in one",)
-        assert "last; not two in one" in str(report)
+        assert report.int8.missing == ("two_in_one",)
+        assert "last; not two_in_one" in str(report)
 
 
 def test_a_student_that_was_trained_on(network, images, tmp_path):

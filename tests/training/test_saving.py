@@ -77,6 +77,35 @@ def test_a_reloaded_model_continues_where_it_was(data, teacher, tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_older_optimizers_are_saved_too(data, teacher, tmp_path, epochs):
+    """Keras leaves them out of a file, and the discriminators' default is one."""
+    model = rbcn.RBCNModel(student(), teacher)
+    legacy = keras.optimizers.legacy
+    model.compile(
+        legacy.SGD(0.01, momentum=0.9),
+        crossentropy(),
+        adversarial_weight=0.1,
+        scale_optimizer=legacy.RMSprop(0.001),
+        strategy_b_optimizer=legacy.Adam(0.001),
+    )
+    for _ in range(epochs):
+        model.fit(*data, batch_size=16, shuffle=False, verbose=0)
+    path = str(tmp_path / "model.keras")
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    for name in ("optimizer", "scale_optimizer", "discriminator_optimizer"):
+        kept, found = (getattr(one, name).get_weights() for one in (model, loaded))
+        assert len(kept) == len(found)
+        # The steps come first; before the first one there is nothing.
+        assert kept[:1] == [-(-len(data[0]) // 16)] * epochs
+        for a, b in zip(kept, found, strict=True):
+            np.testing.assert_array_equal(a, b)
+    for _ in range(2):
+        logs = [m.train_on_batch(*data, return_dict=True) for m in (model, loaded)]
+        assert logs[1] == pytest.approx(logs[0], rel=1e-4)
+
+
 def test_without_teacher_or_compilation(data, tmp_path):
     path = str(tmp_path / "model.keras")
     model = rbcn.RBCNModel(student(), name="pupil")
