@@ -83,3 +83,17 @@ def test_do_not_write_ranges_in_which_flipped_signs_do_not_fit(tmp_path):
             calibration_data=images,
         )
     assert "inputs of layer 'dense'" in str(error.value)
+
+
+@pytest.mark.parametrize("runtime", ["lce", "litert"])
+def test_give_int8_that_the_model_goes_on_with(runtime, tmp_path):
+    inputs = keras.Input((6, 6, 3), name="image")
+    x = RectifiedConv2D(8, 3)(layers.Conv2D(8, 1)(inputs))
+    x = layers.Dense(4)(layers.Flatten()(layers.BatchNormalization()(x)))
+    model = keras.Model(inputs, [x, layers.Dense(3)(layers.ReLU()(x))])
+    randomize(model, seed=0)
+    images = np.random.default_rng(0).normal(size=(16, 6, 6, 3)).astype("float32")
+    case = Case(runtime, True, (False, True), model, {"image": images})
+    path = tmp_path / "model.tflite"
+    case.export(path)
+    assert_computes_the_same(PlainFile(path.read_bytes()), case)
