@@ -11,7 +11,8 @@ import typer
 from keras_rbcn.cli.errors import UserError
 from keras_rbcn.cli.samples import check_samples
 from keras_rbcn.export.element_types import INT8, ElementTypes
-from keras_rbcn.quantization.quantize import SAMPLES, quantized_layers
+from keras_rbcn.quantization.layers import quantized_layers
+from keras_rbcn.quantization.quantize import SAMPLES
 
 ElementType = Literal["float32", "int8"]
 RealLayers = Annotated[

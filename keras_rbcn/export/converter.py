@@ -34,7 +34,8 @@ from keras_rbcn.layers.binary_inputs import (
     without_cached_functions,
 )
 from keras_rbcn.quantization.calibration import watched_rounding
-from keras_rbcn.quantization.quantize import layers_left_real, quantized_layers
+from keras_rbcn.quantization.layers import quantized_layers
+from keras_rbcn.quantization.quantize import layers_left_real
 from keras_rbcn.tflite.packing import finish
 
 logger = logging.getLogger("keras_rbcn.export")

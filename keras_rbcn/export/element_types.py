@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from keras_rbcn.quantization.layers import quantized_layers
 from keras_rbcn.quantization.quantize import (
     check_not_quantized,
     quantize_real_layers,
-    quantized_layers,
 )
 
 FLOAT32, INT8 = ELEMENT_TYPES = ("float32", "int8")

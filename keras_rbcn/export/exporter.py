@@ -20,7 +20,14 @@ from keras_rbcn._files import replacing
 from keras_rbcn._samples import input_signature
 from keras_rbcn.export.accounting import account
 from keras_rbcn.export.agreement import Agreement
-from keras_rbcn.export.converter import LCE, LITERT, RUNTIMES, check_policies, convert
+from keras_rbcn.export.converter import (
+    LCE,
+    LITERT,
+    RUNTIMES,
+    Conversion,
+    check_policies,
+    convert,
+)
 from keras_rbcn.export.element_types import FLOAT32, ElementTypes
 from keras_rbcn.export.int8_costs import Int8Report
 from keras_rbcn.export.int8_measuring import int8_report
@@ -168,15 +175,15 @@ def _convert_and_verify(
     samples, data = verification
     conversion = convert(student, signature, runtime, types)
     try:
-        graph = parse(conversion.content)
-        matching = match(graph, conversion.calls, conversion.roundings)
-        _check_int8_paddings(matching)
+        if conversion.roundings:
+            _check_int8_paddings(conversion)
         files = _opened(conversion.content, runtime)
     except (InvalidModelError, ValueError) as error:
         raise ExportError(
             f"The converted file of model '{student.name}' cannot be run: {error}"
         ) from error
     file = files[0]
+    matching = match(file.graph, conversion.calls, conversion.roundings)
     report = _report(
         target, conversion.content, file, student, matching, runtime, origin
     )
@@ -208,8 +215,10 @@ def _opened(content: bytes, runtime: str) -> list[TFLiteModel]:
     return [TFLiteModel(content, interpreter=name) for name in names]
 
 
-def _check_int8_paddings(matching: Matching) -> None:
-    names = zero_padded_int8(matching)
+def _check_int8_paddings(conversion: Conversion) -> None:
+    """Says why a file cannot be opened, which the interpreter does not."""
+    graph = parse(conversion.content)
+    names = zero_padded_int8(match(graph, conversion.calls))
     if names:
         raise ExportError(
             "Larq Compute Engine cannot pad with zeros where a 1-bit convolution gives "

@@ -12,8 +12,8 @@ from keras_rbcn.export.int8_costs import Int8Report, RangeUse
 from keras_rbcn.export.verification import class_agreement, relative_differences
 from keras_rbcn.layers.binary_inputs import without_cached_functions
 from keras_rbcn.quantization.calibration import watched_rounding
-from keras_rbcn.quantization.layers import QuantizedLayer
-from keras_rbcn.quantization.quantize import layers_left_real, quantized_layers
+from keras_rbcn.quantization.layers import QuantizedLayer, quantized_layers
+from keras_rbcn.quantization.quantize import layers_left_real
 
 # Samples that a model runs on at a time.
 _BATCH = 16

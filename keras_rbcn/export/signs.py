@@ -22,8 +22,7 @@ from keras_rbcn.export.matching import Matching
 from keras_rbcn.export.roundings import NEAREST, Rounding, steps_between
 from keras_rbcn.layers.binary_inputs import run_watched
 from keras_rbcn.quantization.calibration import watched_rounding
-from keras_rbcn.quantization.layers import QuantizedLayer
-from keras_rbcn.quantization.quantize import quantized_layers
+from keras_rbcn.quantization.layers import QuantizedLayer, quantized_layers
 from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.tflite.flatbuffer import Graph, Operator
 from keras_rbcn.tflite.quantization import given_to

@@ -9,7 +9,7 @@ from typing import Any
 from keras_rbcn._backend import keras, tf
 from keras_rbcn._samples import Signature
 from keras_rbcn.layers.binary_inputs import without_cached_functions
-from keras_rbcn.quantization.layers import OUTPUTS, QuantizedLayer
+from keras_rbcn.quantization.layers import OUTPUTS, QuantizedLayer, quantized_layers
 
 # Samples that the model runs on at a time.
 _BATCH = 32
@@ -55,7 +55,7 @@ def calibrate(model: Any, signature: Signature, arrays: list[Any]) -> None:
     Raises:
         ValueError: If a value is not finite.
     """
-    layers = [one for one in model.submodules if isinstance(one, QuantizedLayer)]
+    layers = quantized_layers(model)
     for layer in layers:
         layer.fit_kernel_range()
     ranges = measured_ranges(model, layers, signature, arrays)

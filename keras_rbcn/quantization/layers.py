@@ -185,3 +185,8 @@ class QuantizedLayer(tfmot.QuantizeWrapperV2):
         scale = np.maximum(-range_["min_var"].numpy(), range_["max_var"].numpy()) / 127
         steps = weight.numpy() / np.where(scale > 0, scale, 1.0)
         return np.clip(np.rint(steps), -127, 127).astype(int)
+
+
+def quantized_layers(model: Any) -> list[QuantizedLayer]:
+    """The layers of a model that compute in int8, those of models within too."""
+    return [one for one in model.submodules if isinstance(one, QuantizedLayer)]

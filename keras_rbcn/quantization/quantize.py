@@ -12,7 +12,7 @@ from keras_rbcn.conversion import flatten
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
 from keras_rbcn.conversion.graph import has_kernel, read_graph
 from keras_rbcn.quantization.calibration import calibrate
-from keras_rbcn.quantization.layers import Int8Config, QuantizedLayer
+from keras_rbcn.quantization.layers import Int8Config, QuantizedLayer, quantized_layers
 from keras_rbcn.quantization.placement import Placement
 
 SAMPLES = 512
@@ -97,11 +97,6 @@ def quantize_real_layers(
     copy = _copy(flat, configs, name or student.name)
     calibrate(copy, signature, arrays)
     return copy
-
-
-def quantized_layers(model: Any) -> list[QuantizedLayer]:
-    """The layers of a model that compute in int8, those of models within too."""
-    return [one for one in model.submodules if isinstance(one, QuantizedLayer)]
 
 
 def layers_left_real(model: Any) -> list[Any]:
