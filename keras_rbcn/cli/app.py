@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from keras_rbcn.cli import commands, int8
+from keras_rbcn.cli import commands, export_options
 from keras_rbcn.cli.benchmark import benchmark
 from keras_rbcn.cli.bundle import bundle, classify
 from keras_rbcn.cli.errors import UserError, one_line
@@ -18,6 +18,7 @@ from keras_rbcn.cli.files import folder_path
 from keras_rbcn.cli.signing import decrypt, encrypt, keygen, sign, verify
 from keras_rbcn.cli.train import RunSettings, options, run_training
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE
+from keras_rbcn.export.int8.element_types import ElementTypes
 
 INTERRUPTED = 130
 
@@ -122,7 +123,7 @@ def demo(
         ),
     ] = 0,
 ) -> None:
-    """Train a teacher and three 1-bit students on handwritten digits, and export one.
+    """Train a teacher and four 1-bit students on handwritten digits, and export one.
 
     Writes a table, plots, the .tflite file and its export report to a folder. It takes
     about two minutes on two cores.
@@ -261,25 +262,11 @@ def train(
 
 @app.command()
 def export(
-    student: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STUDENT.keras",
-            help="A saved model: a student, or a whole RBCNModel.",
-        ),
-    ],
+    student: export_options.Student,
     out: Annotated[
         Path, typer.Argument(metavar="OUT.tflite", help="The file to write.")
     ],
-    verify_data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.npz|FOLDER",
-            help="Real inputs, to compare file and student on: a folder of images, in "
-            "it or in folders in it; or an .npz file of one array, or with one named "
-            "x, or for several inputs with one named as each.",
-        ),
-    ] = None,
+    verify_data: export_options.VerifyData = None,
     rescale: _Rescale = None,
     report: Annotated[
         list[Path] | None,
@@ -289,32 +276,18 @@ def export(
             "May be given several times.",
         ),
     ] = None,
-    provenance: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="What the report is to tell of where the student comes from, such as "
-            "summary.json of its training.",
-        ),
-    ] = None,
-    runtime: Annotated[
-        Literal["lce", "litert"],
-        typer.Option(
-            help="lce for Larq Compute Engine, which is small and fast on 64-bit ARM; "
-            "litert for the stock runtime, which runs everywhere, and has larger "
-            "files and no faster convolutions.",
-        ),
-    ] = "lce",
-    real_layers: int8.RealLayers = "float32",
-    calibration_data: int8.CalibrationData = None,
-    input_type: int8.InputType = "float32",
-    output_type: int8.OutputType = "float32",
+    provenance: export_options.Provenance = None,
+    runtime: export_options.Runtime = "lce",
+    real_layers: export_options.RealLayers = "float32",
+    calibration_data: export_options.CalibrationData = None,
+    input_type: export_options.InputType = "float32",
+    output_type: export_options.OutputType = "float32",
 ) -> None:
     """Write a student as a .tflite file, and check that the file is right.
 
     If it is not, nothing is written, and the exit code is 1.
     """
-    types = int8.ElementTypes(real_layers, input_type, output_type)
+    types = ElementTypes(real_layers, input_type, output_type)
     commands.export(
         student,
         out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from keras_rbcn._samples import Signature, input_signature
 from keras_rbcn.bundle import Bundle, ImagePreprocessing, Prediction, export_bundle
-from keras_rbcn.cli import int8
+from keras_rbcn.cli import export_options, int8
 from keras_rbcn.cli.errors import UserError, export_errors, user_errors, warn
 from keras_rbcn.cli.files import check_input, check_output_folder
 from keras_rbcn.cli.models import check_keras_file, load_model
@@ -34,13 +34,7 @@ _VERIFIED = 64
 
 
 def bundle(
-    student: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STUDENT.keras",
-            help="A saved model: a student, or a whole RBCNModel.",
-        ),
-    ],
+    student: export_options.Student,
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="The folder to write.")
     ],
@@ -52,13 +46,7 @@ def bundle(
             "numbers; or what train wrote.",
         ),
     ] = None,
-    verify_data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.npz|FOLDER",
-            help="Real inputs, to compare file and student on, as for export.",
-        ),
-    ] = None,
+    verify_data: export_options.VerifyData = None,
     rescale: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -80,21 +68,12 @@ def bundle(
         str | None,
         typer.Option(help="What to call the model.", show_default="its own name"),
     ] = None,
-    provenance: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="What the report is to tell of where the student comes from, such as "
-            "summary.json of its training.",
-        ),
-    ] = None,
-    runtime: Annotated[
-        Literal["lce", "litert"], typer.Option(help="As for export.")
-    ] = "lce",
-    real_layers: int8.RealLayers = "float32",
-    calibration_data: int8.CalibrationData = None,
-    input_type: int8.InputType = "float32",
-    output_type: int8.OutputType = "float32",
+    provenance: export_options.Provenance = None,
+    runtime: export_options.Runtime = "lce",
+    real_layers: export_options.RealLayers = "float32",
+    calibration_data: export_options.CalibrationData = None,
+    input_type: export_options.InputType = "float32",
+    output_type: export_options.OutputType = "float32",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an older bundle.")
     ] = False,

@@ -35,7 +35,7 @@ from keras_rbcn.cli.models import check_keras_file, load_model, save_model
 from keras_rbcn.cli.reports import check_reports, read_provenance, write_reports
 from keras_rbcn.cli.samples import Rescale, check_samples, read_samples
 from keras_rbcn.export import export_tflite
-from keras_rbcn.export.element_types import ElementTypes
+from keras_rbcn.export.int8.element_types import ElementTypes
 from keras_rbcn.tflite import TFLiteModel
 
 # Rows of a table of predictions.

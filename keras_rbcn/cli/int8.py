@@ -1,40 +1,16 @@
-"""Real layers in int8: what the commands that export ask for."""
+"""Real layers in int8: what the commands that export make of their options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Any
 
 from keras_rbcn.cli.errors import UserError
 from keras_rbcn.cli.samples import check_samples
-from keras_rbcn.export.element_types import INT8, ElementTypes
+from keras_rbcn.export.int8.element_types import INT8, ElementTypes
 from keras_rbcn.quantization.layers import quantized_layers
 from keras_rbcn.quantization.quantize import SAMPLES
-
-ElementType = Literal["float32", "int8"]
-RealLayers = Annotated[
-    ElementType,
-    typer.Option(
-        help="In what the layers with real kernels compute: int8 takes a quarter of "
-        "their bytes, and wants --calibration-data."
-    ),
-]
-CalibrationData = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.npz|FOLDER",
-        help=f"Inputs from the training data, {SAMPLES} of which tell how far values "
-        "go that are to be in int8; as --verify-data.",
-    ),
-]
-InputType = Annotated[
-    ElementType,
-    typer.Option(help="What the file is given; int8 with real layers in int8."),
-]
-OutputType = Annotated[ElementType, typer.Option(help="What the file gives, likewise.")]
 
 
 def check_calibration_data(path: Path | None, types: ElementTypes) -> None:

@@ -1,6 +1,6 @@
 """Verified .tflite files."""
 
+from keras_rbcn.export.document.report import ExportError, ExportReport
 from keras_rbcn.export.exporter import export_tflite
-from keras_rbcn.export.report import ExportError, ExportReport
 
 __all__ = ["ExportError", "ExportReport", "export_tflite"]

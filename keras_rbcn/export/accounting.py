@@ -10,8 +10,8 @@ from typing import Any
 
 from keras_rbcn._backend import keras
 from keras_rbcn.conversion.graph import has_kernel, is_functional, read_graph
-from keras_rbcn.export.promise import LayerPromise, Promise
-from keras_rbcn.export.report import OperatorReport
+from keras_rbcn.export.document.promise import LayerPromise, Promise
+from keras_rbcn.export.document.report import OperatorReport
 from keras_rbcn.profiling import LayerProfile, profile
 from keras_rbcn.profiling.tflite_files import profile_operators
 

@@ -22,12 +22,12 @@ from keras_rbcn.export.calls import (
     is_quantized_convolution,
     is_required,
 )
-from keras_rbcn.export.element_types import INT8, ElementTypes
+from keras_rbcn.export.document.report import ExportError
 from keras_rbcn.export.emulation import emulated_signs, with_packed_kernels
-from keras_rbcn.export.integers import with_float_operators, with_int8_ends
+from keras_rbcn.export.int8.element_types import INT8, ElementTypes
+from keras_rbcn.export.int8.integers import with_float_operators, with_int8_ends
+from keras_rbcn.export.int8.roundings import Rounding, RoundingNotes, kept_apart
 from keras_rbcn.export.padding import split_padding, strided_convolutions
-from keras_rbcn.export.report import ExportError
-from keras_rbcn.export.roundings import Rounding, RoundingNotes, kept_apart
 from keras_rbcn.layers.binary_inputs import (
     binary_layers,
     watched,

@@ -19,7 +19,6 @@ from keras_rbcn._backend import installed_versions, require_model
 from keras_rbcn._files import replacing
 from keras_rbcn._samples import input_signature
 from keras_rbcn.export.accounting import account
-from keras_rbcn.export.agreement import Agreement
 from keras_rbcn.export.converter import (
     LCE,
     LITERT,
@@ -28,9 +27,11 @@ from keras_rbcn.export.converter import (
     check_policies,
     convert,
 )
-from keras_rbcn.export.element_types import FLOAT32, ElementTypes
-from keras_rbcn.export.int8_costs import Int8Report
-from keras_rbcn.export.int8_measuring import int8_report
+from keras_rbcn.export.document.agreement import Agreement
+from keras_rbcn.export.document.report import ExportError, ExportReport, ValueInfo
+from keras_rbcn.export.int8.costs import Int8Report
+from keras_rbcn.export.int8.element_types import FLOAT32, ElementTypes
+from keras_rbcn.export.int8.measuring import int8_report
 from keras_rbcn.export.matching import (
     Matching,
     describe_operators,
@@ -39,7 +40,6 @@ from keras_rbcn.export.matching import (
     zero_padded_int8,
 )
 from keras_rbcn.export.provenance import checked_provenance, provenance_of
-from keras_rbcn.export.report import ExportError, ExportReport, ValueInfo
 from keras_rbcn.export.verification import (
     compare,
     run_student,

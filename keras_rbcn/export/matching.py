@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_rbcn._backend import keras
 from keras_rbcn.export.calls import ConvolutionCall
-from keras_rbcn.export.int8_kernels import layers_without_int8
-from keras_rbcn.export.report import OperatorReport
-from keras_rbcn.export.roundings import Rounding, tensors_of
+from keras_rbcn.export.document.report import OperatorReport
+from keras_rbcn.export.int8.kernels import layers_without_int8
+from keras_rbcn.export.int8.roundings import Rounding, tensors_of
 from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
 from keras_rbcn.quantization.layers import QuantizedLayer
 from keras_rbcn.tflite.flatbuffer import SAME_PADDING, Graph, Operator, Tensor

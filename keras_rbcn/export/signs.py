@@ -18,8 +18,8 @@ import numpy as np
 
 from keras_rbcn._backend import tf
 from keras_rbcn._samples import Signature
+from keras_rbcn.export.int8.roundings import NEAREST, Rounding, steps_between
 from keras_rbcn.export.matching import Matching
-from keras_rbcn.export.roundings import NEAREST, Rounding, steps_between
 from keras_rbcn.layers.binary_inputs import run_watched
 from keras_rbcn.quantization.calibration import watched_rounding
 from keras_rbcn.quantization.layers import QuantizedLayer, quantized_layers

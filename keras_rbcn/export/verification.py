@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_rbcn._samples import Signature, first_samples
-from keras_rbcn.export.agreement import Agreement, LayerSigns
+from keras_rbcn.export.document.agreement import Agreement, LayerSigns
 from keras_rbcn.export.matching import Matching
 from keras_rbcn.export.signs import (
     SignCounts,

@@ -15,8 +15,8 @@ from reports import NASTY, exported, images, residual_network, with_nasty_names
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
 from keras_rbcn.export import ExportError, ExportReport, export_tflite
-from keras_rbcn.export.figures import Bins
-from keras_rbcn.export.markup import clean
+from keras_rbcn.export.document.figures import Bins
+from keras_rbcn.export.document.markup import clean
 from keras_rbcn.layers import RectifiedConv2D
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"

@@ -14,7 +14,8 @@ from plain_files import PlainFile
 from random_networks import randomize
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn.export import converter, exporter, roundings
+from keras_rbcn.export import converter, exporter
+from keras_rbcn.export.int8 import roundings
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.tflite.editing import BUILTIN, Editor
 

@@ -12,7 +12,8 @@ from keras_rbcn import (
     quantize_real_layers,
 )
 from keras_rbcn._backend import keras
-from keras_rbcn.export import converter, roundings
+from keras_rbcn.export import converter
+from keras_rbcn.export.int8 import roundings
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.tflite.editing import Editor
 

@@ -6,7 +6,7 @@ import pytest
 from keras_rbcn._backend import keras
 from keras_rbcn._samples import input_signature
 from keras_rbcn.export.converter import convert
-from keras_rbcn.export.explanation import explain_agreement
+from keras_rbcn.export.document.explanation import explain_agreement
 from keras_rbcn.export.matching import match
 from keras_rbcn.export.verification import compare, run_student
 from keras_rbcn.layers import RectifiedConv2D

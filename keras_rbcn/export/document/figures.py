@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from keras_rbcn.export.agreement import Agreement
-from keras_rbcn.export.markup import Element, clean, element
-from keras_rbcn.export.promise import Promise
+from keras_rbcn.export.document.agreement import Agreement
+from keras_rbcn.export.document.markup import Element, clean, element
+from keras_rbcn.export.document.promise import Promise
 
 # A colour that nothing else has: that of the page's text takes its place.
 _TEXT = "#010203"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_rbcn.export.agreement import Number
+from keras_rbcn.export.document.agreement import Number
 
 # Share of the values at a place that may lie outside of its range.
 MOST_CLIPPED = 0.05

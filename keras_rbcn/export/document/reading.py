@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from keras_rbcn.export.report import FORMAT_VERSION, ExportReport
+from keras_rbcn.export.document.report import FORMAT_VERSION, ExportReport
 
 
 def read_report(path_or_text: str | os.PathLike[str]) -> ExportReport:

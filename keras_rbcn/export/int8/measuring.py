@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._samples import Signature
-from keras_rbcn.export.int8_costs import Int8Report, RangeUse
+from keras_rbcn.export.int8.costs import Int8Report, RangeUse
 from keras_rbcn.export.verification import class_agreement, relative_differences
 from keras_rbcn.layers.binary_inputs import without_cached_functions
 from keras_rbcn.quantization.calibration import watched_rounding

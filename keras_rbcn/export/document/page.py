@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_rbcn.export.agreement import Agreement
-from keras_rbcn.export.explanation import (
+from keras_rbcn.export.document.agreement import Agreement
+from keras_rbcn.export.document.explanation import (
     explain_agreement,
     explain_int8,
     explain_size,
 )
-from keras_rbcn.export.figures import bytes_by_layer, histogram
-from keras_rbcn.export.int8_costs import Int8Report
-from keras_rbcn.export.markup import Content, Element, element, table, to_text
-from keras_rbcn.export.promise import Promise
-from keras_rbcn.export.report import ExportReport, ValueInfo
+from keras_rbcn.export.document.figures import bytes_by_layer, histogram
+from keras_rbcn.export.document.markup import Content, Element, element, table, to_text
+from keras_rbcn.export.document.promise import Promise
+from keras_rbcn.export.document.report import ExportReport, ValueInfo
+from keras_rbcn.export.int8.costs import Int8Report
 
 # Of nested provenance, how many levels are in the title of a table.
 _GROUPED = 3

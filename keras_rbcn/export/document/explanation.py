@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from keras_rbcn.export.agreement import Agreement
-from keras_rbcn.export.int8_costs import Int8Report
-from keras_rbcn.export.promise import Promise
+from keras_rbcn.export.document.agreement import Agreement
+from keras_rbcn.export.document.promise import Promise
+from keras_rbcn.export.int8.costs import Int8Report
 
 
 def explain_agreement(agreement: Agreement) -> list[str]:

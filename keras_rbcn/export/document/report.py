@@ -13,9 +13,9 @@ from rich.table import Table
 
 from keras_rbcn._files import replacing
 from keras_rbcn._report import Report
-from keras_rbcn.export.agreement import Agreement
-from keras_rbcn.export.int8_costs import Int8Report
-from keras_rbcn.export.promise import Promise
+from keras_rbcn.export.document.agreement import Agreement
+from keras_rbcn.export.document.promise import Promise
+from keras_rbcn.export.int8.costs import Int8Report
 
 # Of the JSON. It rises when older releases cannot read it any more.
 FORMAT_VERSION = 1
@@ -141,7 +141,7 @@ class ExportReport(Report):
                 knows.
         """
         # Here, since pydantic takes its time to start.
-        from keras_rbcn.export.reading import read_report
+        from keras_rbcn.export.document.reading import read_report
 
         return read_report(path_or_text)
 
@@ -157,7 +157,7 @@ class ExportReport(Report):
             The text of the page.
         """
         # Here, since matplotlib takes its time to start.
-        from keras_rbcn.export.document import to_page
+        from keras_rbcn.export.document.page import to_page
 
         text = to_page(self)
         if path is not None:
