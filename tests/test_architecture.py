@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_rbcn"
 ROAD = [
     "_backend",
+    "_checks",
     "_counting",
     "_figure",
     "_files",

@@ -40,15 +40,6 @@ def check_stages(stages: Any, count: int) -> tuple[int, ...]:
     return sizes
 
 
-def check_classes(classes: Any) -> None:
-    """Raises unless the number of classes is a positive integer."""
-    if _positive_integers([classes], 1) is None:
-        raise ValueError(
-            "Expected `classes` to be a positive integer, received: "
-            f"classes={classes!r}."
-        )
-
-
 def check_pooling(pooling: Any) -> None:
     """Raises unless the pooling is one that Keras' networks know."""
     if pooling not in POOLINGS:

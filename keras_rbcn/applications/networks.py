@@ -9,8 +9,8 @@ from typing import Any
 from zipfile import BadZipFile
 
 from keras_rbcn._backend import keras
+from keras_rbcn._checks import check_positive_integer
 from keras_rbcn.applications.arguments import (
-    check_classes,
     check_input_shape,
     check_network,
     check_pooling,
@@ -79,7 +79,7 @@ def build_network(
     check_network(network)
     check_pooling(top.pooling)
     if top.include_top:
-        check_classes(top.classes)
+        check_positive_integer("classes", top.classes)
     path = check_weights(weights)
     size = architecture.size
     shape = check_input_shape(input_shape, (size, size, 3), architecture.smallest)

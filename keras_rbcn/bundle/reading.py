@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_rbcn._checks import check_positive_integer
 from keras_rbcn.bundle.labels import read_labels
 from keras_rbcn.bundle.metadata import (
     LOGITS,
@@ -177,12 +178,7 @@ class Bundle:
             ValueError: If the bundle does not say how images become inputs, its model
                 does not have one output of scores, or an argument is out of range.
         """
-        if isinstance(top, bool) or not (
-            isinstance(top, int | np.integer) and top >= 1
-        ):
-            raise ValueError(
-                f"Expected `top` to be a positive integer, received: top={top!r}."
-            )
+        check_positive_integer("top", top)
         number, output = self._scores_output()
         inputs = self.preprocess(image)
         if len(inputs) != 1:

@@ -56,7 +56,7 @@ def binarize(
     random inputs tells.
 
     All layers of the student are trainable, whatever was frozen in the model, and
-    regularizers of 1-bit kernels are dropped: the kernel loss takes their place.
+    regularizers of 1-bit kernels are dropped: what bounds them is their clip at +-1.
 
     Args:
         model: Built functional or Sequential Keras 2 model; it is not changed.

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_rbcn._backend import require_model, tf
+from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._report import Report
 from keras_rbcn._samples import first_samples, input_signature
 from keras_rbcn.layers.binary_inputs import binary_layers, run_watched
@@ -118,10 +119,7 @@ def check_binary_inputs(
         ()
     """
     student = require_model(getattr(student, "student", student), "student")
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(
-            f"Expected `samples` to be a positive integer, received: samples={samples}."
-        )
+    check_positive_integer("samples", samples)
     if not binary_layers(student):
         raise ValueError(
             f"Expected the student '{student.name}' to have layers with binary inputs, "

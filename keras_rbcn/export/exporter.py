@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import installed_versions, require_model
+from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._files import replacing
 from keras_rbcn._samples import input_signature
 from keras_rbcn.export.accounting import account
@@ -134,13 +135,7 @@ def export_tflite(
     """
     student = require_model(getattr(model, "student", model), "model")
     target = _check_path(path)
-    if isinstance(verify_samples, bool) or not (
-        isinstance(verify_samples, int | np.integer) and verify_samples >= 1
-    ):
-        raise ValueError(
-            "Expected `verify_samples` to be a positive integer, received: "
-            f"verify_samples={verify_samples!r}."
-        )
+    check_positive_integer("verify_samples", verify_samples)
     if runtime not in RUNTIMES:
         raise ValueError(
             f"Expected `runtime` to be one of {RUNTIMES}, received: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,10 @@ _BATCH = 32
 _SMALLEST, _NOTHING = 1e-6, (0.0, 1.0)
 # All that probabilities can be, whatever the samples were.
 _PROBABILITIES = (0.0, 1.0)
+
+# The share of a range by which rounding in front of it moves values beyond it, and no
+# more: eight of its steps.
+ROUNDING = 1 / 32
 
 Watch = Callable[[QuantizedLayer, str, Any], Any]
 
@@ -55,34 +60,66 @@ def calibrate(model: Any, signature: Signature, arrays: list[Any]) -> None:
     Raises:
         ValueError: If a value is not finite.
     """
-    layers = quantized_layers(model)
-    for layer in layers:
+    for layer in quantized_layers(model):
         layer.fit_kernel_range()
-    ranges = measured_ranges(model, layers, signature, arrays)
-    for (layer, place), (low, high) in ranges.items():
+    ranges = Ranges()
+    for rounded in (False, True):
+        ranges.widen(model, signature, arrays, rounded)
+
+
+class Ranges:
+    """The ranges of a model's values, as far as samples have shown them."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[QuantizedLayer, str], tuple[float, float]] = {}
+
+    def widen(
+        self, model: Any, signature: Signature, arrays: list[Any], rounded: bool
+    ) -> None:
+        """Widens the ranges to what values are on samples, and sets the model's.
+
+        Args:
+            model: The model.
+            signature: Its inputs.
+            arrays: The samples, one array per input.
+            rounded: Whether the model rounds values to the ranges that it has. That
+                flips signs, and what lies behind them may go far beyond what it was.
+        """
+
+        def watch(layer: QuantizedLayer, place: str, values: Any) -> Any:
+            low, high = float(tf.reduce_min(values)), float(tf.reduce_max(values))
+            self._note(layer, place, low, high, rounded)
+            if rounded:
+                return QuantizedLayer.round(layer, place, values, False)
+            return values
+
+        layers = quantized_layers(model)
+        with without_cached_functions(), watched_rounding(layers, watch):
+            for start in range(0, len(arrays[0]), _BATCH):
+                part = [tf.constant(array[start : start + _BATCH]) for array in arrays]
+                signature.call(model, part)
+
+    def _note(
+        self, layer: QuantizedLayer, place: str, low: float, high: float, rounded: bool
+    ) -> None:
+        """Takes values from low to high into a range, which always holds zero."""
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(
+                f"Expected the {place} of layer '{layer.name}' to be finite on "
+                f"`calibration_data`, received values from {low} to {high}: look at "
+                "its weights, and at those of the layers in front of it."
+            )
+        least, most = self._found.get((layer, place), (0.0, 0.0))
+        # Rounding alone moves values by a step or two, and these are rounded again.
+        margin = (most - least) * ROUNDING if rounded else 0.0
+        if low >= least - margin:
+            low = least
+        if high <= most + margin:
+            high = most
+        self._found[layer, place] = low, high
         if place == OUTPUTS and _is_softmax(layer.layer):
             low, high = _PROBABILITIES
         layer.set_range(place, *((low, high) if high - low >= _SMALLEST else _NOTHING))
-
-
-def measured_ranges(
-    model: Any, layers: list[QuantizedLayer], signature: Signature, arrays: list[Any]
-) -> dict[tuple[QuantizedLayer, str], tuple[float, float]]:
-    """The smallest and largest value at each place, or zero, which all ranges hold."""
-    found: dict[tuple[QuantizedLayer, str], tuple[float, float]] = {}
-
-    def watch(layer: QuantizedLayer, place: str, values: Any) -> Any:
-        low, high = found.get((layer, place), (0.0, 0.0))
-        low = min(low, float(tf.reduce_min(values)))
-        high = max(high, float(tf.reduce_max(values)))
-        found[layer, place] = low, high
-        return values
-
-    with without_cached_functions(), watched_rounding(layers, watch):
-        for start in range(0, len(arrays[0]), _BATCH):
-            part = [tf.constant(array[start : start + _BATCH]) for array in arrays]
-            signature.call(model, part)
-    return found
 
 
 def _is_softmax(layer: Any) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from keras_rbcn._backend import keras, require_model, tfmot
+from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._samples import first_samples, input_signature
 from keras_rbcn.conversion import flatten
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
@@ -76,13 +75,7 @@ def quantize_real_layers(
         Jacob et al., arXiv 1712.05877.
     """
     require_model(student, "student")
-    if isinstance(samples, bool) or not (
-        isinstance(samples, int | np.integer) and samples >= 1
-    ):
-        raise ValueError(
-            "Expected `samples` to be a positive integer, received: "
-            f"samples={samples!r}."
-        )
+    check_positive_integer("samples", samples)
     check_not_quantized(student, "It can be exported, or trained on, as it is.")
     flat = flatten(student)
     configs = Placement(read_graph(flat), int8_inputs, int8_outputs).configs

@@ -149,6 +149,7 @@ def test_an_export_that_refuses_much_fails():
 def test_steps_of_rounded_values():
     steps = np.arange(-40, 90)
     assert step_of(0.25 * steps) == 0.25
-    assert step_of(0.25 * steps + 0.1) == 0.0
+    assert step_of(0.25 * steps + 0.1) == pytest.approx(0.25)
+    assert step_of(steps[:3]) == 0.0  # Too few to tell.
     assert step_of(np.random.default_rng(0).normal(size=100)) == 0.0
     assert step_of(np.zeros(10)) == 0.0

@@ -115,6 +115,34 @@ def test_ranges_are_those_of_the_data_and_hold_zero():
     assert layer.is_calibrated
 
 
+def test_ranges_hold_what_comes_of_signs_that_rounding_flips():
+    model = keras.Sequential(
+        [
+            keras.Input((1, 1, 1)),
+            layers.Conv2D(1, 1, use_bias=False, name="first"),
+            RectifiedConv2D(1, 1, use_bias=False, name="binary"),
+            layers.Flatten(),
+            layers.Dense(1, use_bias=False, name="last"),
+        ]
+    )
+    for layer in model.layers:
+        layer.set_weights([np.ones_like(weight) for weight in layer.get_weights()])
+    # In front of rounding all are negative; behind it, seven are 0, with the sign +1.
+    x = np.float32([-1.0] + 7 * [-0.001]).reshape(-1, 1, 1, 1)
+    small = quantize_real_layers(model, x)
+    low, high = small.get_layer("last").range_of("inputs")
+    assert low <= -1 <= 1 <= high
+    np.testing.assert_allclose(small(x)[:, 0], [-1] + 7 * [1], atol=0.01)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_values_that_are_not_finite_are_refused(value):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="last")])
+    model.get_layer("last").bias.assign([value, 0.0])
+    with pytest.raises(ValueError, match="outputs of layer 'last' to be finite on"):
+        quantize_real_layers(model, data(4))
+
+
 def test_values_that_are_all_zero_get_a_range():
     model = keras.Sequential(
         [keras.Input((4,)), layers.Dense(2, activation="relu", name="last")]

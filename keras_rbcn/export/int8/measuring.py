@@ -11,7 +11,7 @@ from keras_rbcn._samples import Signature
 from keras_rbcn.export.int8.costs import Int8Report, RangeUse
 from keras_rbcn.export.verification import class_agreement, relative_differences
 from keras_rbcn.layers.binary_inputs import without_cached_functions
-from keras_rbcn.quantization.calibration import watched_rounding
+from keras_rbcn.quantization.calibration import ROUNDING, watched_rounding
 from keras_rbcn.quantization.layers import QuantizedLayer, quantized_layers
 from keras_rbcn.quantization.quantize import layers_left_real
 
@@ -32,8 +32,7 @@ class _Seen:
 
     def note(self, values: np.ndarray) -> None:
         """Notes a batch of values."""
-        # What is rounded before moves values by a step or two beyond what they were.
-        margin = (self.high - self.low) / 32
+        margin = (self.high - self.low) * ROUNDING
         self.lowest = min(self.lowest, float(values.min()))
         self.highest = max(self.highest, float(values.max()))
         outside = (values < self.low - margin) | (values > self.high + margin)
