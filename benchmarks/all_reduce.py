@@ -35,7 +35,8 @@ def model_with(taps: Any) -> Any:
         for network in ("rbcn", "full_precision")
     ]
     model = rbcn.RBCNModel(*networks, taps=taps, check_teacher=False)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy())
+    settings = rbcn.recipes.paper().settings.to_arguments()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(), **settings)
     return model
 
 

@@ -246,6 +246,10 @@ def step(
     model.compile(
         keras.optimizers.Adam(rate),
         keras.losses.SparseCategoricalCrossentropy(),
+        kernel_weight=1e-4,
+        kernel_loss_gradient="straight_through",
+        adversarial_weight=0.01,
+        distillation=0.0,
         run_eagerly=True,
     )
     labels = np.arange(len(images)) % CLASSES

@@ -42,7 +42,15 @@ def course(teacher: Any, limit: float, epochs: int) -> dict[str, Any]:
     student = build_network(rbcn.layers.RectifiedConv2D, "student")
     rbcn.copy_weights(teacher, student)
     model = rbcn.RBCNModel(student, teacher)
-    history = fitted(model, epochs, discriminator_accuracy_limit=limit)
+    history = fitted(
+        model,
+        epochs,
+        discriminator_accuracy_limit=limit,
+        kernel_weight=1e-4,
+        kernel_loss_gradient="straight_through",
+        adversarial_weight=0.01,
+        distillation=0.0,
+    )
     return {
         "limit": limit,
         "test_accuracy": history["val_accuracy"][-1],

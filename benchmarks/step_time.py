@@ -154,6 +154,13 @@ def compiled(model: Any, **settings: Any) -> Any:
     return model
 
 
+RECTIFIED = {
+    "kernel_weight": 1e-4,
+    "kernel_loss_gradient": "straight_through",
+    "distillation": 0.0,
+}
+
+
 def with_taps(
     widths: Any,
     taps: Any,
@@ -161,7 +168,8 @@ def with_taps(
 ) -> Any:
     models = rectified(widths), full_precision(widths)
     model = rbcn.RBCNModel(*models, taps, check_teacher=False)
-    return compiled(model, **settings)
+    judged = {"adversarial_weight": 0.01} if taps else {}
+    return compiled(model, **{**RECTIFIED, **judged, **settings})
 
 
 PLAIN, TEACHER = "plain larq fit", "teacher inference"
@@ -172,7 +180,9 @@ CONTENDERS: dict[str, Callable[[Any], Any]] = {
     "Keras-style distiller": lambda w: compiled(
         Distiller(plain_larq(w), full_precision(w))
     ),
-    "RBCN, rectified only": lambda w: compiled(rbcn.RBCNModel(rectified(w))),
+    "RBCN, rectified only": lambda w: compiled(
+        rbcn.RBCNModel(rectified(w)), **RECTIFIED
+    ),
     "RBCN, distillation alone": lambda w: with_taps(w, [], distillation=0.1),
     "RBCN, per stage": lambda w: with_taps(w, "stage"),
     "RBCN, per stage, distillation": lambda w: with_taps(w, "stage", distillation=0.1),

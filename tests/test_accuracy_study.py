@@ -12,6 +12,7 @@ from keras_rbcn._backend import keras
 
 with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
     import contenders
+    import epoch_time
     import last_step
     import lines
     import parts
@@ -125,14 +126,16 @@ def test_rates_are_chosen_by_the_first_seed_of_the_small_networks():
         line("R", 0.82, rate=3e-3),
         line("R", 0.99, rate=1e-3, seed=1),
         line("R", 0.99, rate=1e-2, size="large"),
+        line("R+G", 0.81, rate=1e-2),
         line(contenders.TEACHER, 0.9, rate=1e-3),
         line(contenders.TEACHER, 0.8, rate=3e-3),
         line(contenders.TEACHER, 0.95, rate=3e-3, size="large"),
     ]
     assert lines.best_rate(rows, "R", "large") == 3e-3
     # A question is asked at the rate of the contender that it changes.
-    assert lines.best_rate(rows, "R, distillation, weight 3", "small") == 3e-3
-    assert lines.best_rate(rows, "R+G", "small") is None
+    assert lines.best_rate(rows, "R, scale per layer", "small") == 3e-3
+    assert lines.best_rate(rows, "R+G, weight 0.1, log", "small") == 1e-2
+    assert lines.best_rate(rows, "R+G+B", "small") is None
     assert lines.best_rate(rows, contenders.TEACHER, "small") == 1e-3
     assert lines.best_rate(rows, contenders.TEACHER, "large") == 3e-3
     teacher = f"{contenders.TEACHER}-0-0.001-small"
@@ -180,7 +183,7 @@ SEEDS = [(0, -0.01), (1, 0.0), (2, 0.01)]  # The standard deviation is 0.01.
     ],
 )
 def test_the_report_says_what_the_lines_say(accuracy, beats, aim, tmp_path):
-    text = report.document(conclusion(accuracy), tmp_path)
+    text = report.document(conclusion(accuracy), tmp_path, places.Places(tmp_path))
     assert beats in text
     assert re.search(aim, text)
     row = next(part for part in text.split("\n") if part.startswith("| R+G | 3"))
@@ -194,13 +197,41 @@ def test_the_report_says_what_the_lines_say(accuracy, beats, aim, tmp_path):
 
 
 def test_the_report_says_what_is_lacking(tmp_path):
-    text = report.document(conclusion(0.85), tmp_path)
+    text = report.document(conclusion(0.85), tmp_path, places.Places(tmp_path))
     (lacking,) = re.findall(r"- The small networks: (.*)", text)
     # Of these there are three seeds each.
     enough = {contenders.TEACHER, "Bi-Real Net", "R+G"}
     assert lacking == ", ".join(n for n in contenders.CONTENDERS if n not in enough)
     rows = [line_of(name, seed) for name in contenders.CONTENDERS for seed, _ in SEEDS]
-    assert "Not finished" not in report.document(rows, tmp_path)
+    text = report.document(rows, tmp_path, places.Places(tmp_path))
+    assert "Not finished" not in text
+
+
+def test_the_report_says_how_long_contenders_train(tmp_path):
+    where = places.Places(tmp_path)
+    assert " x |" not in report.document(conclusion(0.85), tmp_path, where)
+    where.epoch_time("small").write_text('{"ratio": {"R+G": 2.5}}')
+    text = report.document(conclusion(0.85), tmp_path, where)
+    (row,) = (part for part in text.split("\n") if " x |" in part)
+    assert row.startswith("| R+G | 3")
+    assert row.endswith(" 2.50 x |")
+
+
+def test_times_are_those_to_the_plain_student(taught, monkeypatch):
+    row, where = taught
+    names = (contenders.TEACHER, "Bi-Real Net", "R+G")
+    few = {name: contenders.CONTENDERS[name] for name in names}
+    monkeypatch.setattr(epoch_time, "CONTENDERS", few)
+    monkeypatch.setattr(epoch_time, "ROUNDS", 1)
+    monkeypatch.setattr(epoch_time, "STEPS", 2)
+    where.lines.write_text(json.dumps(row) + "\n")
+    result = epoch_time.measured("tiny", where)
+    assert result["ratio"]["Bi-Real Net"] == 1.0
+    milliseconds = result["milliseconds_per_step"]
+    for name in names:
+        expected = milliseconds[name] / milliseconds["Bi-Real Net"]
+        assert result["ratio"][name] == pytest.approx(expected)
+        assert f"| {name} | {milliseconds[name]:.0f} |" in epoch_time.markdown(result)
 
 
 def line_of(name, seed):
@@ -214,14 +245,14 @@ def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
         line("R+G", 0.70, rate=1e-2),
         line("R+G, weight 1", 0.75, rate=1e-2),
     ]
-    text = report.document(rows, tmp_path)
+    text = report.document(rows, tmp_path, places.Places(tmp_path))
     assert "| R+G | weight 1 | 0.01 | 75.00 | +5.00 |" in text
 
 
 def test_test_images_are_for_the_last_step(tmp_path):
     rows = conclusion(0.85)
     seen = [{**r, "test_accuracy": r["validation_accuracy"] - 0.3} for r in rows]
-    text = report.document(seen, tmp_path)
+    text = report.document(seen, tmp_path, places.Places(tmp_path))
     assert "Accuracy on the test images" in text
     assert "| 55.00 ± 1.00 | 50% |" in text
     assert len(last_step.to_test(rows, "small")) == 7

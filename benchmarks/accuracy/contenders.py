@@ -16,10 +16,11 @@ STAGE_ADDITIONS = "the last addition of each stage"
 EACH_EPOCH = "each epoch"
 
 
-class Warmup(NamedTuple):
-    """A weight that grows from 0 to its value in so many epochs."""
+class Ramp(NamedTuple):
+    """A weight that goes from one value to another in so many epochs, and stays."""
 
-    value: float
+    first: float
+    last: float
     epochs: int
 
 
@@ -30,7 +31,7 @@ class Contender:
     Attributes:
         network: Of `keras_rbcn.applications`: "bcnn", "xnornet", "birealnet", "rbcn" or
             "reactnet"; "full_precision" for the teacher.
-        settings: Arguments of `RBCNModel.compile`; a weight may be a `Warmup`.
+        settings: Arguments of `RBCNModel.compile`; a weight may be a `Ramp`.
         taps: Argument of `RBCNModel`; [] without feature maps; or `ADDITIONS` or
             `STAGE_ADDITIONS`.
         optimizers: Learning rates of the optimizers besides the main one, by their
@@ -76,6 +77,7 @@ _PAPER = {"kernel_weight": 1e-4, "kernel_loss_gradient": "straight_through"}
 _DISTILLED = {"distillation": 0.9, "temperature": 4.0}
 _PLAIN = Contender("birealnet", _OFF)
 _R = Contender("rbcn", _OFF)
+_RD = _R.with_settings(**_DISTILLED)
 _RG = Contender("rbcn", _JUDGED, taps="convolution")
 
 # The conclusion is drawn from these, with at least three seeds each.
@@ -89,6 +91,7 @@ CONTENDERS: dict[str, Contender] = {
         _PLAIN, taps=STAGE_ADDITIONS
     ).with_settings(**_DISTILLED, attention_weight=1.0),
     "R": _R,
+    "R, distillation": _RD,
     "R+G": _RG,
     "R+G+B": _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1}),
     "RBCN as in its paper": _replaced(
@@ -107,7 +110,6 @@ CONTENDERS: dict[str, Contender] = {
 }
 
 _RG01 = _RG.with_settings(adversarial_weight=0.1)
-_RD = _R.with_settings(**_DISTILLED)
 _FULL = {"kernel_weight": 1e-4, "kernel_loss_gradient": "full"}
 _MATCHED = {"feature_matching_weight": 1.0}
 
@@ -123,7 +125,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             **{**_FULL, "kernel_weight": 1e-5}
         ),
         "kernel loss with its full gradient, warmed up": _R.with_settings(
-            **{**_FULL, "kernel_weight": Warmup(1e-4, epochs=10)}
+            **{**_FULL, "kernel_weight": Ramp(0.0, 1e-4, epochs=10)}
         ),
         "scale per layer": _replaced(_R, scale="layer"),
         "scale optimizer": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
@@ -131,7 +133,6 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "two stages": _replaced(_R, two_stages=True),
         "full-precision kernels": _replaced(_R, real="kernels"),
         "full-precision inputs": _replaced(_R, real="inputs"),
-        "distillation": _RD,
     },
     "R, distillation": {
         "weight 0.3": _RD.with_settings(distillation=0.3),
@@ -153,6 +154,10 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "feature matching 0.1 alone, taps at additions": _replaced(
             _RG, taps=ADDITIONS
         ).with_settings(adversarial_weight=0.0, feature_matching_weight=0.1),
+        "feature matching 0.1 alone, fading": _RG.with_settings(
+            adversarial_weight=0.0, feature_matching_weight=Ramp(0.1, 0.0, epochs=5)
+        ),
+        "fading": _RG.with_settings(adversarial_weight=Ramp(0.01, 0.0, epochs=5)),
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
         "kernel loss as in the paper": _RG.with_settings(**_PAPER),
@@ -161,7 +166,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "taps at stages": _replaced(_RG01, taps="stage"),
         "taps at additions": _replaced(_RG01, taps=ADDITIONS),
         "taps at stages' additions": _replaced(_RG01, taps=STAGE_ADDITIONS),
-        "warmed up": _RG01.with_settings(adversarial_weight=Warmup(0.1, epochs=2)),
+        "warmed up": _RG01.with_settings(adversarial_weight=Ramp(0.0, 0.1, epochs=2)),
+        "fading": _RG01.with_settings(adversarial_weight=Ramp(0.1, 0.0, epochs=5)),
         "log": _RG01.with_settings(adversarial_loss="log"),
         "relativistic": _RG01.with_settings(adversarial_loss="relativistic"),
         "no limit": _RG01.with_settings(discriminator_accuracy_limit=1.0),

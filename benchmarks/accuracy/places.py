@@ -37,6 +37,10 @@ class Places(NamedTuple):
         """A line for each network whose answers to the test images were looked at."""
         return self.results / "tested.jsonl"
 
+    def epoch_time(self, size: str) -> Path:
+        """How long the contenders of a size train, to each other."""
+        return self.results / f"epoch_time-{size}.json"
+
     def teacher(self, digest: str) -> Path:
         """A teacher's network, without the state of its training."""
         return self.results / "teachers" / f"{digest}.keras"

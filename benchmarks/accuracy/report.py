@@ -8,6 +8,7 @@ Nothing in that document is typed by hand but the words; run it again after more
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -93,8 +94,16 @@ def share_closed(score: float, plain: float, teacher: float) -> float:
     return (score - plain) / (teacher - plain)
 
 
-def conclusion_table(found: dict[str, Rows], figure: str) -> str:
-    """Accuracies, and the share of the teacher's lead that is made up for."""
+def conclusion_table(
+    found: dict[str, Rows], figure: str, times: dict[str, float]
+) -> str:
+    """Accuracies, and the share of the teacher's lead that is made up for.
+
+    Args:
+        found: The lines of each contender.
+        figure: Which accuracy.
+        times: How long a contender trains, to the plain student.
+    """
     scores = {name: Score(rows, figure) for name, rows in found.items()}
     lines = [
         (
@@ -109,7 +118,6 @@ def conclusion_table(found: dict[str, Rows], figure: str) -> str:
         ("---", *["---:"] * 6),
     ]
     agreement = figure.replace("accuracy", "agreement")
-    pace = _seconds(found[PLAIN])
     for name, rows in found.items():
         share = share_closed(
             scores[name].mean, scores[PLAIN].mean, scores[TEACHER].mean
@@ -123,15 +131,16 @@ def conclusion_table(found: dict[str, Rows], figure: str) -> str:
                 str(scores[name]),
                 f"{100 * share:.0f}%",
                 str(agrees),
-                f"{_seconds(rows) / pace:.2f} x",
+                f"{times[name]:.2f} x" if name in times else "",
             )
         )
     return markdown_table(lines)
 
 
-def _seconds(rows: Rows) -> float:
-    """Of an epoch, by the run that the machine's other work disturbed least."""
-    return float(min(row["seconds_per_epoch"] for row in rows))
+def times_of(size: str, places: Places) -> dict[str, float]:
+    """How long contenders train, to the plain student; none if not measured."""
+    path = places.epoch_time(size)
+    return dict(json.loads(path.read_text())["ratio"]) if path.exists() else {}
 
 
 def question_table(rows: Rows, size: str) -> str:
@@ -223,7 +232,7 @@ def state(rows: Rows) -> str:
     )
 
 
-def size_section(rows: Rows, size: str, folder: Path) -> str:
+def size_section(rows: Rows, size: str, folder: Path, places: Places) -> str:
     """All that one size has to say."""
     found = finals(rows, size)
     if PLAIN not in found or TEACHER not in found:
@@ -239,9 +248,9 @@ def size_section(rows: Rows, size: str, folder: Path) -> str:
         f"{DATA[budget.data]}: {budget.epochs} epochs of {budget.images:,} images in "
         f"batches of {budget.batch}; the teacher {budget.teacher_epochs}. Accuracy on "
         f"the {'test' if tested else 'validation'} images; ± is the standard deviation "
-        "over seeds. Times are to that of the plain student, each by its fastest run, "
-        "on machines that were busy with other work.\n",
-        conclusion_table(found, figure),
+        "over seeds. Times are to that of the plain student, measured apart from the "
+        "runs, whose machines were busy: benchmarks/accuracy/epoch_time.py.\n",
+        conclusion_table(found, figure, times_of(size, places)),
         f"![Accuracy of each contender]({folder.name}/{accuracies})\n",
         "\n".join(f"- {sentence}" for sentence in verdict(found, figure)) + "\n",
     ]
@@ -250,9 +259,9 @@ def size_section(rows: Rows, size: str, folder: Path) -> str:
     return "\n".join(parts)
 
 
-def document(rows: Rows, folder: Path) -> str:
+def document(rows: Rows, folder: Path, places: Places) -> str:
     """The whole of docs/evidence.md."""
-    sections = [size_section(rows, size, folder) for size in HEADINGS]
+    sections = [size_section(rows, size, folder, places) for size in HEADINGS]
     published = [
         ("published", "network", "top-1, %"),
         ("---", "---", "---:"),
@@ -315,11 +324,12 @@ def main() -> None:
     rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
     folder = arguments.document.with_suffix("")
     arguments.document.parent.mkdir(parents=True, exist_ok=True)
-    arguments.document.write_text(document(rows, folder), encoding="utf-8")
+    arguments.document.write_text(document(rows, folder, places), encoding="utf-8")
     for size in HEADINGS:
         found = finals(rows, size)
         if PLAIN in found and TEACHER in found:
-            print(conclusion_table(found, "validation_accuracy"))
+            times = times_of(size, places)
+            print(conclusion_table(found, "validation_accuracy", times))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
-from contenders import EACH_EPOCH, Contender, Warmup, contender, settings_of
+from contenders import EACH_EPOCH, Contender, Ramp, contender, settings_of
 from parts import SIZES, Size, model_of, network, student_of, with_real
 from places import Places
 from result_files import machine
@@ -185,17 +185,21 @@ def compile_for(
     def setting(value: Any) -> Any:
         if value == EACH_EPOCH:
             return steps_per_epoch
-        if not isinstance(value, Warmup):
+        if not isinstance(value, Ramp):
             return value
         steps = value.epochs * steps_per_epoch
-        return schedules.PolynomialDecay(0.0, steps, end_learning_rate=value.value)
+        return schedules.PolynomialDecay(
+            value.first, steps, end_learning_rate=value.last
+        )
 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if not isinstance(model, rbcn.RBCNModel):
         model.compile(optimizer(1.0), loss, metrics=["accuracy"])
         return
     others = {name: optimizer(factor) for name, factor in chosen.optimizers.items()}
-    settings = {name: setting(value) for name, value in chosen.settings.items()}
+    # Whatever the defaults of `compile` become: they are what the study decides.
+    settings = {"distillation": 0.0}
+    settings.update({name: setting(value) for name, value in chosen.settings.items()})
     if not model.taps:
         settings["adversarial_weight"] = 0.0
     model.compile(optimizer(1.0), loss, metrics=["accuracy"], **settings, **others)
