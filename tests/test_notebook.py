@@ -8,8 +8,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from keras_rbcn import recipes
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = ["binarize", "quickstart"]
+# Calls of `fit`, each with a line for the first epoch.
+TRAININGS = {"binarize": 2, "quickstart": 3}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,10 @@ def _text(notebook):
     )
 
 
+def _prose(notebook):
+    return "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
 def _pictures(notebook):
     data = [
         o.data["image/png"]
@@ -69,7 +77,8 @@ def test_it_runs_on_a_small_setting(execute, path, kept, monkeypatch):
     assert path.read_bytes() == before
     assert [cell.source for cell in notebook.cells] == [c.source for c in kept.cells]
     assert len(_pictures(notebook)) == len(_pictures(kept))
-    assert re.findall(r"epoch +(\d+) ", _text(notebook)) == ["1", "1"]
+    lines = re.findall(r"^epoch +(\d+) ", _text(notebook), re.M)
+    assert lines == ["1"] * TRAININGS[path.stem]
 
 
 def test_the_kept_one_was_run_from_top_to_bottom(kept):
@@ -82,7 +91,7 @@ def test_the_kept_one_was_run_from_top_to_bottom(kept):
     assert not [o for o in _outputs(kept) if o.get("name") == "stderr"]
 
 
-@pytest.mark.parametrize(("name", "pictures"), [("binarize", 2), ("quickstart", 4)])
+@pytest.mark.parametrize(("name", "pictures"), [("binarize", 2), ("quickstart", 5)])
 def test_the_kept_one_has_pictures(name, pictures):
     found = _pictures(_read(name))
     assert len(found) >= pictures
@@ -98,6 +107,35 @@ def test_the_kept_one_shows_a_student_that_learned_and_was_exported():
     assert text.count("LceBconv2d") >= 4
     (times,) = re.findall(r"([\d.]+) times smaller", text)
     assert float(times) > 5
+
+
+def test_what_the_text_of_quickstart_says_of_the_discriminators():
+    notebook = _read("quickstart")
+    text = _text(notebook)
+    (accuracy,) = re.findall(r"second student: ([\d.]+)%", text)
+    assert float(accuracy) >= 95
+    taps = re.findall(r"^Tap\(student='(\w+)', teacher='(\w+)'\)$", text, re.M)
+    assert taps == [(f"block{number}_norm",) * 2 for number in (1, 2, 3, 4)]
+    shares = re.findall(r"^discriminator at (\w+): right about (\d+)%$", text, re.M)
+    assert [name for name, _ in shares] == [student for student, _ in taps]
+    assert all(80 < int(share) < 99 for _, share in shares)
+    prose = _prose(notebook)
+    assert "all four end above 80 %, and none has won" in prose
+    (weight,) = re.findall(r"The paper's weight is (\d+)", prose)
+    assert float(weight) == recipes.paper().settings.adversarial_weight
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_says_what_the_recipe_holds(name):
+    text = _prose(_read(name))
+    recipe = recipes.default()
+    (weight,) = re.findall(r"weight (?:of )?([\d.]+) (?:in the sum|included)", text)
+    assert float(weight) == recipe.settings.distillation
+    (rate,) = re.findall(r"from (1e-\d) (?:down )?to 0", text)
+    assert float(rate) == recipe.learning_rate
+    assert "so they are off" in text
+    assert not recipe.settings.uses("kernel_weight")
+    assert not recipe.settings.uses_discriminators
 
 
 class TestWhatTheTextOfBinarizeSays:

@@ -272,12 +272,27 @@ def _has_normalized_input(call: Call, plan: Plan) -> bool:
 
 
 def _is_gated(call: Call, plan: Plan) -> bool:
-    maker = _maker(call, plan)
-    return (
-        maker is not None
-        and is_product(maker)
-        and any(is_gate(value, maker) for value in maker.inputs)
-    )
+    """Whether a convolution reads what a gate was multiplied into.
+
+    Perhaps among other maps, and behind pooling and the like. A sum ends the way: there
+    the gate moves signs.
+    """
+    pending = [plan.resolve(*plan.source(call))]
+    seen: set[Value] = set()
+    while pending:
+        value = pending.pop()
+        maker = value.producer
+        if maker is None or value in seen or is_sum(maker) or _is_average(maker):
+            continue
+        seen.add(value)
+        if is_product(maker) and any(is_gate(one, maker) for one in maker.inputs):
+            return True
+        pending += [plan.resolve(source, maker) for source in sign_sources(maker)]
+    return False
+
+
+def _is_average(call: Call) -> bool:
+    return isinstance(call.layer, keras.layers.Average)
 
 
 def _maker(call: Call, plan: Plan) -> Call | None:

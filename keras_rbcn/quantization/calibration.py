@@ -10,7 +10,12 @@ from typing import Any
 from keras_rbcn._backend import keras, tf
 from keras_rbcn._samples import Signature
 from keras_rbcn.layers.binary_inputs import without_cached_functions
-from keras_rbcn.quantization.layers import OUTPUTS, QuantizedLayer, quantized_layers
+from keras_rbcn.quantization.layers import (
+    INPUTS,
+    OUTPUTS,
+    QuantizedLayer,
+    quantized_layers,
+)
 
 # Samples that the model runs on at a time.
 _BATCH = 32
@@ -23,6 +28,8 @@ _PROBABILITIES = (0.0, 1.0)
 # The share of a range by which rounding in front of it moves values beyond it, and no
 # more: eight of its steps.
 ROUNDING = 1 / 32
+# Between the smallest and the largest integer.
+STEPS = 255
 
 Watch = Callable[[QuantizedLayer, str, Any], Any]
 
@@ -119,7 +126,24 @@ class Ranges:
         self._found[layer, place] = low, high
         if place == OUTPUTS and _is_softmax(layer.layer):
             low, high = _PROBABILITIES
-        layer.set_range(place, *((low, high) if high - low >= _SMALLEST else _NOTHING))
+        if high - low < _SMALLEST:
+            low, high = _NOTHING
+        if place == INPUTS:
+            low, high = _off_the_middle(low, high)
+        layer.set_range(place, low, high)
+
+
+def _off_the_middle(low: float, high: float) -> tuple[float, float]:
+    """A range in which pixels do not lie in the middle between two integers.
+
+    Zero must be an integer. Where it lies between two steps, as in the range from -1 to
+    1, the converter moves the range by half a step, and 256 evenly spaced values become
+    191 integers, or 256 by another way to round. In a range that is a step wider, they
+    become 255 by any.
+    """
+    step = (high - low) / STEPS
+    between = abs(-low / step % 1 - 0.5) < 0.1
+    return (low - step / 2, high + step / 2) if between else (low, high)
 
 
 def _is_softmax(layer: Any) -> bool:

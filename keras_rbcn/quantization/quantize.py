@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_rbcn._backend import keras, require_model, tfmot
+from keras_rbcn._backend import keras, require_model, tf, tfmot
 from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._samples import first_samples, input_signature
 from keras_rbcn.conversion import flatten
@@ -41,8 +41,8 @@ def quantize_real_layers(
     that is concerned within a `QuantizedLayer`, and weights of its own.
 
     Args:
-        student: Built functional or Sequential Keras 2 model; models within are
-            flattened.
+        student: Built functional or Sequential Keras 2 model, or the `RBCNModel` that
+            has trained it; models within are flattened.
         calibration_data: Inputs from the training data, in the form of `verify_data`
             of `export_tflite`. Labels are not used.
         samples: How many samples to take at most; the first ones.
@@ -52,7 +52,7 @@ def quantize_real_layers(
         name: Name of the copy; the student's if None.
 
     Returns:
-        A functional model.
+        A functional model, with inputs and outputs in the student's form.
 
     Raises:
         TypeError: If `student` is no Keras 2 model.
@@ -74,7 +74,7 @@ def quantize_real_layers(
     Reference:
         Jacob et al., arXiv 1712.05877.
     """
-    require_model(student, "student")
+    student = require_model(getattr(student, "student", student), "student")
     check_positive_integer("samples", samples)
     check_not_quantized(student, "It can be exported, or trained on, as it is.")
     flat = flatten(student)
@@ -154,8 +154,13 @@ def _copy(model: Any, configs: dict[Any, Int8Config], name: str) -> Any:
         copy_weights_of(layer, copy)
     for layer, wrapper in wrappers.values():
         _copy_weights(layer, wrapper)
-    # clone_model gives it the name of the original.
-    return keras.Model(result.inputs, result.outputs, name=name)
+    # clone_model gives it the name of the original, and makes lists of dictionaries.
+    pack = tf.nest.pack_sequence_as
+    return keras.Model(
+        pack(model._nested_inputs, result.inputs),
+        pack(model._nested_outputs, result.outputs),
+        name=name,
+    )
 
 
 def _copy_weights(layer: Any, wrapper: QuantizedLayer) -> None:

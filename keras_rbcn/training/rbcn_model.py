@@ -30,6 +30,7 @@ from keras_rbcn.training.legacy_optimizers import (
     save_states,
 )
 from keras_rbcn.training.objective import LOGGED
+from keras_rbcn.training.output_scores import check_not_rounded, outputs_from_logits
 from keras_rbcn.training.record import FitRecord, recorded_fit
 from keras_rbcn.training.replicas import (
     check_called_in_scope,
@@ -40,7 +41,6 @@ from keras_rbcn.training.replicas import (
 from keras_rbcn.training.settings import (
     TrainingSettings,
     Weight,
-    outputs_from_logits,
 )
 from keras_rbcn.training.step import TrainingStep
 from keras_rbcn.training.taps import (
@@ -92,18 +92,21 @@ class RBCNModel(keras.Model):
 
     `fit` minimises, for the student's kernels W, scales C and other parameters,
 
-        task loss + kernel_weight * kernel loss + adversarial_weight * adversarial loss
-        (+ distillation * distillation loss + attention_weight * attention loss)
+        task loss + distillation * distillation loss + kernel_weight * kernel loss
+        + adversarial_weight * adversarial loss + attention_weight * attention loss
 
-    while one discriminator per tap learns to tell the teacher's feature map from the
-    student's. The teacher runs once a step in inference mode and is never changed; the
+    while one discriminator per tap, if in use, learns to tell the teacher's feature map
+    from the student's. What `compile` uses by default is what this project's study
+    speaks for (`keras_rbcn.recipes.default`): distillation, on top of the learned
+    scales. The teacher runs once a step in inference mode and is never changed; the
     student runs once a step in training mode. `evaluate`, `predict` and calls of the
     model are the student's alone.
 
     The logs of `fit` hold `loss` (all that the student minimises), `task_loss` (the
-    one to compare with `val_loss`), `kernel_loss`, `adversarial_loss`,
-    `discriminator_loss` and `discriminator_accuracy`, each unweighted: an accuracy
-    near 1.0 or one that stays at 0.5 means that the discriminators teach nothing.
+    one to compare with `val_loss`), and, where they have a weight, `distillation_loss`,
+    `kernel_loss`, `adversarial_loss` with `discriminator_loss` and
+    `discriminator_accuracy`, and so on, each unweighted. A discriminator's accuracy
+    near 1.0, or one that stays at 0.5, means that it teaches nothing.
 
     Args:
         student: Built Keras 2 model, usually with `RectifiedConv2D` layers.
@@ -146,7 +149,7 @@ class RBCNModel(keras.Model):
         [Tap(student='norm', teacher='norm')]
         >>> model.compile("adam", loss)
         >>> sorted(model.fit(x, y, verbose=0).history)[:2]
-        ['adversarial_loss', 'discriminator_accuracy']
+        ['distillation_loss', 'loss']
 
     Reference:
         RBCN, arXiv 1908.07748; "Binary Neural Networks: Algorithms, Architectures,
@@ -215,7 +218,7 @@ class RBCNModel(keras.Model):
         kernel_weight: Weight = TrainingSettings.kernel_weight,
         adversarial_weight: Weight = TrainingSettings.adversarial_weight,
         feature_matching_weight: Weight = TrainingSettings.feature_matching_weight,
-        distillation: Weight = TrainingSettings.distillation,
+        distillation: Weight | None = None,
         distillation_from_logits: bool | None = None,
         temperature: float = TrainingSettings.temperature,
         attention_weight: Weight = TrainingSettings.attention_weight,
@@ -242,13 +245,18 @@ class RBCNModel(keras.Model):
                 optimizer of its own. Callbacks that set a learning rate set this one.
             loss: Task loss, as in Keras.
             metrics: Of the student's outputs, as in Keras.
-            kernel_weight: Weight of the kernel loss, summed over all kernels.
-            adversarial_weight: Weight of the adversarial loss, the mean over taps.
+            kernel_weight: Weight of the kernel loss, summed over all kernels. 1e-4 is a
+                beginning. Off by default: it gained nothing in this project's study,
+                and cost accuracy at the best learning rate, by either gradient.
+            adversarial_weight: Weight of the adversarial loss, the mean over taps. 0.01
+                is a beginning. Off by default: it cost accuracy in this project's
+                study, the more the larger it was.
             feature_matching_weight: Weight of feature matching in the discriminators'
                 hidden layers (not in the paper), the mean over taps.
             distillation: Weight of the logits distillation loss (not in the paper),
                 for models that end in one score per class, as logits (or their
-                log-softmax) or behind a softmax or sigmoid; both must end alike.
+                log-softmax) or behind a softmax or sigmoid; both must end alike. None
+                is 0.9 with a teacher, and 0.0 without. Pass 0.0 to do without.
             distillation_from_logits: Whether the outputs are logits; None to see it
                 from the models' last layers.
             temperature: Of the logits distillation.
@@ -283,6 +291,8 @@ class RBCNModel(keras.Model):
                 places, or an optimizer with loss scaling.
         """
         check_called_in_scope(self, "compile")
+        if distillation is None:
+            distillation = TrainingSettings.distillation if self.teacher else 0.0
         settings = TrainingSettings(
             kernel_weight=kernel_weight,
             adversarial_weight=adversarial_weight,
@@ -301,6 +311,7 @@ class RBCNModel(keras.Model):
         settings.check(bool(self.taps), self.teacher is not None)
         from_logits: list[bool | None] = []
         if settings.uses("distillation"):
+            check_not_rounded(self.student, self.teacher)
             from_logits = outputs_from_logits(
                 self.student, self.teacher, distillation_from_logits
             )
@@ -372,14 +383,15 @@ class RBCNModel(keras.Model):
 
         Args:
             *args: As in Keras.
-            cache_teacher: A folder for the teacher's outputs and tapped feature maps,
-                which are then computed once, for all epochs and later calls with the
-                same teacher, data and taps; None to run the teacher in each step. The
-                data must be arrays with `shuffle=False` or a `tf.data.Dataset`, with
-                the same batches in each epoch. Feature maps take much space: it is
-                checked before anything is written. A cache of another teacher, other
-                data or other taps, or a damaged one, is written anew, with a warning;
-                if there is no space left, training goes on without, with a warning.
+            cache_teacher: A folder for the teacher's outputs, and its tapped feature
+                maps where a loss compares them; they are then computed once, for all
+                epochs and later calls with the same teacher, data and taps; None to run
+                the teacher in each step. The data must be arrays with `shuffle=False`
+                or a `tf.data.Dataset`, with the same batches in each epoch. Feature
+                maps take much space: it is checked before anything is written. A cache
+                of another teacher, other data or other taps, or a damaged one, is
+                written anew, with a warning; if there is no space left, training goes
+                on without, with a warning.
             **kwargs: As in Keras.
 
         Raises:
@@ -623,7 +635,10 @@ class RBCNModel(keras.Model):
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        config = keras.saving.deserialize_keras_object(config)
+        if not self.taps:  # Had no effect there, and was more than 0 by default once.
+            config["adversarial_weight"] = 0.0
+        self.compile(**config)
         # Slots must exist before their values are loaded.
         for optimizer, variables in self._optimizers_with_variables():
             if isinstance(optimizer, keras.optimizers.Optimizer):

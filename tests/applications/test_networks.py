@@ -190,10 +190,17 @@ def test_one_pair_trains():
     teacher, student = small("full_precision"), small("rbcn")
     rbcn.copy_weights(teacher, student)
     model = rbcn.RBCNModel(student, teacher, taps="stage", check_teacher=False)
-    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
+    model.compile(
+        "adam",
+        "sparse_categorical_crossentropy",
+        kernel_weight=1e-4,
+        adversarial_weight=0.01,
+        run_eagerly=True,
+    )
     images = np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype("float32")
     logs = model.train_on_batch(images, np.arange(6) % 5, return_dict=True)
-    assert {"task_loss", "kernel_loss", "adversarial_loss"} <= set(logs)
+    losses = {"task_loss", "kernel_loss", "adversarial_loss", "distillation_loss"}
+    assert losses <= set(logs)
     assert np.all(np.isfinite(list(logs.values())))
 
 

@@ -5,6 +5,7 @@ until it is killed. The `second` is started with the same command as that last t
 and goes on for ever once it has ended.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_rbcn import RBCNModel
 from keras_rbcn._backend import keras
 from keras_rbcn.callbacks import ResumableTraining, shared_folder
 
@@ -29,6 +31,10 @@ def example():
 
 
 def main(part, folder):
+    # Off in the example, as by default; checkpoints are to hold discriminators, too.
+    RBCNModel.compile = functools.partialmethod(
+        RBCNModel.compile, kernel_weight=1e-4, adversarial_weight=0.01
+    )
     program = example()
     name = "whole" if part == "first" else "broken"
     model = program.main([str(folder / name), *OPTIONS])

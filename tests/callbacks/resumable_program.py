@@ -15,6 +15,13 @@ from keras_rbcn.layers import RectifiedConv2D
 
 SAMPLES, BATCH, EPOCHS = 26, 4, 4
 STEPS = 7  # Per epoch, the last one on half a batch.
+# What `RBCNModel.compile` leaves off by default.
+METHOD = {
+    "kernel_weight": 1e-4,
+    "kernel_loss_gradient": "straight_through",
+    "adversarial_weight": 0.01,
+    "distillation": 0.0,
+}
 
 
 def network(convolution, dropout=0.0):
@@ -59,7 +66,7 @@ def rbcn_model(dropout=0.0, **kwargs):
         discriminator_accuracy_limit=1.0,
         strategy_b_optimizer=optimizers.Adam(0.01),
         strategy_b_every=2,
-        **kwargs,
+        **METHOD | kwargs,
     )
     return model
 

@@ -10,7 +10,7 @@ import larq
 import numpy as np
 import pytest
 from interruption import Interrupt, InterruptionError
-from resumable_program import STEPS, arrays, dataset, network, rbcn_model
+from resumable_program import METHOD, STEPS, arrays, dataset, network, rbcn_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_rbcn import RBCNModel
@@ -143,8 +143,12 @@ def test_rbcn_model_against_numpy(tmp_path):
         assert rates["scale_optimizer"] == pytest.approx(0.01)
 
 
-def test_without_a_teacher_no_discriminators(tmp_path):
-    model = RBCNModel(network(RectifiedConv2D))
+@pytest.mark.parametrize("taught", [False, True])
+def test_without_discriminators(taught, tmp_path):
+    """There is no teacher, or they are off, as they are by default."""
+    model = RBCNModel(
+        network(RectifiedConv2D), rbcn_model().teacher if taught else None
+    )
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     log = TrainingLog(tmp_path / "log.jsonl")
     model.fit(dataset(), verbose=0, callbacks=[log])
@@ -647,7 +651,7 @@ def test_log_of_a_training_that_is_over_stays(whole):
 def test_resumed_log_of_an_rbcn_model(tmp_path):
     def build():
         model = rbcn_model()
-        model.compile("adam", model.loss)
+        model.compile("adam", model.loss, **METHOD)
         return model
 
     train(tmp_path / "whole", build=build)

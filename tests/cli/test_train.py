@@ -213,7 +213,7 @@ def test_every_setting_reaches_the_training(files, train, tmp_path):
         "label_smoothing": 0.1,
         "gradient_penalty": 0.5,
         "adversarial_loss": "log",
-        "kernel_loss_gradient": "full",
+        "kernel_loss_gradient": "straight_through",
         "discriminator_accuracy_limit": 0.9,
         "taps": "stage",
     }
@@ -562,6 +562,7 @@ def test_a_log_that_cannot_be_written(train, tmp_path, monkeypatch):
         ({"adversarial_weight": "nan"}, "adversarial_weight=nan"),
         ({"distillation": 1}, "needs a teacher"),
         ({"attention_weight": 1}, "needs feature taps"),
+        ({"adversarial_weight": 1}, "adversarial_weight=1.0 needs feature taps"),
         ({"taps": "none", "attention_weight": 1, "teacher": "teacher.keras"}, "taps"),
         ({"taps": "all"}, "--taps"),
         ({"seed": 2**32}, "--seed"),

@@ -41,7 +41,7 @@ TYPED = {
     "label_smoothing": "0.125",
     "gradient_penalty": "2",
     "adversarial_loss": "log",
-    "kernel_loss_gradient": "full",
+    "kernel_loss_gradient": "straight_through",
     "discriminator_accuracy_limit": "0.9",
     "taps": "none",
     "strategy_b_learning_rate": "3e-4",

@@ -5,6 +5,8 @@ import numpy as np
 from keras_rbcn._backend import keras, tf
 
 SHAPE = (8, 8, 3)
+# Losses that `RBCNModel.compile` leaves off by default, beside distillation.
+METHOD = {"kernel_weight": 1e-4, "adversarial_weight": 0.01}
 
 
 def block(x, name, filters=8, size=3, activation="relu", bias=True, **kwargs):

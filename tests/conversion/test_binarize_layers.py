@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conversion_networks import (
+    METHOD,
     SHAPE,
     block,
     block_of,
@@ -149,6 +150,45 @@ def test_squeeze_and_excitation(dense):
     assert_computes(student, data, head_of(teacher, x))
 
 
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda gated, x: gated,
+        lambda gated, x: layers.Concatenate()([x, gated]),
+        lambda gated, x: layers.MaxPooling2D()(layers.Concatenate()([gated, x])),
+        lambda gated, x: tf.concat([gated, x], -1),
+    ],
+)
+def test_a_gate_in_front_of_a_sign_gets_a_threshold(join):
+    """Without one, the gate would change no sign, and learn nothing."""
+    inputs = keras.Input(SHAPE)
+    x = block(inputs, "first")
+    gate = layers.Conv2D(8, 3, padding="same", activation="sigmoid", name="gate")(x)
+    y = join(layers.Multiply()([x, gate]), x)
+    teacher = randomize(keras.Model(inputs, head(block(y, "a"))))
+    data = samples(teacher)
+    student = rbcn.binarize(teacher, "plain", real="gate")
+    before = student.predict(data, verbose=0)
+    # As training would move them.
+    thresholds = student.get_layer("a_sign")
+    thresholds.set_weights([np.full(w.shape, 0.3) for w in thresholds.get_weights()])
+    moved = student.predict(data, verbose=0)
+    gate = student.get_layer("gate")
+    gate.set_weights([gate.get_weights()[0], np.full(8, -2.0)])
+    assert np.abs(moved - before).max() > 1e-3
+    assert np.abs(student.predict(data, verbose=0) - moved).max() > 1e-3
+
+
+def test_a_gate_in_a_sum_needs_none():
+    inputs = keras.Input(SHAPE)
+    x = block(inputs, "first")
+    gate = layers.Conv2D(8, 3, padding="same", activation="sigmoid")(x)
+    y = layers.Add()([layers.Multiply()([x, gate]), block(x, "b", activation=None)])
+    teacher = randomize(keras.Model(inputs, head(block(y, "a"))))
+    student = rbcn.binarize(teacher, "plain")
+    assert not [x for x in student.layers if type(x).__name__ == "RSign"]
+
+
 def test_depthwise_and_transposed_convolutions_read_activated_maps():
     inputs = keras.Input(SHAPE)
     x = block(inputs, "first")
@@ -278,7 +318,7 @@ def test_students_reload_without_custom_objects_and_train(style, tmp_path):
     teacher = randomize(keras.Model(inputs, head(x)))
     student = rbcn.binarize(teacher, style)
     model = rbcn.RBCNModel(student, teacher)
-    model.compile("adam", "mse", run_eagerly=True)
+    model.compile("adam", "mse", run_eagerly=True, **METHOD)
     data = samples(teacher)
     logs = model.train_on_batch(data, np.zeros((8, 3)), return_dict=True)
     assert np.isfinite(list(logs.values())).all()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conversion_networks import block, head, randomize, samples
+from conversion_networks import METHOD, block, head, randomize, samples
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -125,7 +125,7 @@ def assert_good(student, teacher, train, folder):
     if not train:
         return
     model = rbcn.RBCNModel(student, teacher)
-    model.compile("adam", "mse", run_eagerly=True)
+    model.compile("adam", "mse", run_eagerly=True, **METHOD)
     targets = tf.nest.map_structure(lambda x: np.zeros(x.shape), student(data))
     assert np.isfinite(model.train_on_batch(data, targets)).all()
     student.save(folder / "student.keras")

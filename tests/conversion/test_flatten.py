@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conversion_networks import SHAPE, block, head, randomize, samples
+from conversion_networks import METHOD, SHAPE, block, head, randomize, samples
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -148,7 +148,7 @@ def test_the_copy_is_binarized_and_trained(make, tmp_path):
     flat = rbcn.flatten(randomize(make()))
     student = rbcn.binarize(flat)
     model = rbcn.RBCNModel(student, flat)
-    model.compile("adam", "mse", run_eagerly=True)
+    model.compile("adam", "mse", run_eagerly=True, **METHOD)
     assert np.isfinite(model.train_on_batch(samples(flat), np.zeros((8, 3)))).all()
     flat.save(tmp_path / "flat.keras")
     again = keras.models.load_model(tmp_path / "flat.keras")

@@ -9,6 +9,8 @@ from random_networks import randomize
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.export import ExportError, converter, export_tflite
 from keras_rbcn.layers import RectifiedConv2D, RSign
+from keras_rbcn.quantization import quantize_real_layers
+from keras_rbcn.tflite import TFLiteModel
 
 layers = keras.layers
 
@@ -63,8 +65,8 @@ def test_functions_of_tensorflow_are_as_before_the_export(tmp_path):
     np.testing.assert_array_equal(case.student.predict(images, verbose=0), expected)
 
 
-def test_do_not_write_ranges_in_which_flipped_signs_do_not_fit(tmp_path):
-    """Ranges are those of the student in float32, in which all signs are others."""
+def behind_flipped_signs():
+    """A model, and images of which all signs but two are others when rounded."""
     inputs = keras.Input((4, 4, 1), name="image")
     x = layers.Conv2D(1, 1, kernel_initializer="ones", name="real")(inputs)
     x = RSign(name="threshold")(x)
@@ -74,13 +76,31 @@ def test_do_not_write_ranges_in_which_flipped_signs_do_not_fit(tmp_path):
     model.get_layer("threshold").set_weights([np.array([-0.002])])
     images = np.full((64, 4, 4, 1), -0.003, np.float32)
     images[0, 0, 0], images[0, 0, 1] = 1.0, -1.0
+    return model, images
+
+
+def test_measure_ranges_behind_flipped_signs(tmp_path):
+    """They were those of the student in float32."""
+    model, images = behind_flipped_signs()
+    path = tmp_path / "model.tflite"
+    small = quantize_real_layers(model, images)
+    report = export_tflite(small, path, images, real_layers="int8")
+    assert not any(one.clipped for one in report.int8.ranges)
+    found = TFLiteModel(path).predict(images)
+    step = np.ptp(small.get_layer("dense").range_of("outputs")) / 255
+    np.testing.assert_allclose(found, small.predict(images), atol=1.01 * step)
+
+
+def test_do_not_write_ranges_in_which_flipped_signs_do_not_fit(tmp_path):
+    model, images = behind_flipped_signs()
+    calibrated = np.where(images == np.float32(-0.003), np.float32(-0.1), images)
     with pytest.raises(ExportError, match="are not those of `verify_data`") as error:
         export_tflite(
             model,
             tmp_path / "model.tflite",
             images,
             real_layers="int8",
-            calibration_data=images,
+            calibration_data=calibrated,
         )
     assert "inputs of layer 'dense'" in str(error.value)
 

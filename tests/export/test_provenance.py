@@ -48,7 +48,11 @@ def trained(data):
     model = rbcn.RBCNModel(network(RectifiedConv2D, "student"), teacher)
     warming = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
     model.compile(
-        keras.optimizers.Adam(3e-3), loss, kernel_weight=2e-4, distillation=warming
+        keras.optimizers.Adam(3e-3),
+        loss,
+        kernel_weight=2e-4,
+        adversarial_weight=0.01,
+        distillation=warming,
     )
     for epochs in (1, 2):
         model.fit(*data, batch_size=8, epochs=epochs, verbose=0)

@@ -115,6 +115,25 @@ def test_ranges_are_those_of_the_data_and_hold_zero():
     assert layer.is_calibrated
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "integers"),
+    [(-1, 1, 255), (0, 1, 256), (0, 255, 256), (-128, 127, 256), (-1.99, 2.01, 250)],
+)
+def test_pixels_stay_apart_however_one_rounds(low, high, integers):
+    pixels = np.linspace(low, high, 256, dtype="float32").reshape(-1, 1)
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, name="last")])
+    small = quantize_real_layers(model, pixels, int8_inputs=True)
+    lowest, highest = small.get_layer("last").range_of("inputs")
+    scale = (highest - lowest) / 255
+    places = pixels / scale - np.rint(lowest / scale)
+    for rounded in (np.rint(places), np.floor(places + 0.5), np.ceil(places - 0.5)):
+        assert len(np.unique(np.clip(rounded, 0, 255))) >= integers
+    assert (
+        len(np.unique(small.get_layer("last").round("inputs", tf.constant(pixels))))
+        >= integers
+    )
+
+
 def test_ranges_hold_what_comes_of_signs_that_rounding_flips():
     model = keras.Sequential(
         [

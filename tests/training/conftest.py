@@ -27,6 +27,7 @@ def data():
 @pytest.fixture(scope="session")
 def teacher(data):
     """Trained once: nothing may change it."""
+    keras.utils.set_random_seed(0)  # It is made in front of the fixture `seed`.
     model = network(name="teacher")
     model.compile(keras.optimizers.Adam(0.01), crossentropy())
     model.fit(*data, batch_size=16, epochs=2, verbose=0)

@@ -1,7 +1,7 @@
 """What does not fit is refused at the call, with both sides named."""
 
 import pytest
-from tiny import crossentropy, network, student
+from tiny import KERNEL_LOSS, RBCN, Subclassed, crossentropy, network, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -119,21 +119,12 @@ def test_models_that_are_none():
     refuses("teacher 'new' to be built", student(), unbuilt)
 
 
-class Subclassed(keras.Model):
-    def __init__(self, inner):
-        super().__init__(name="subclassed")
-        self.inner = inner
-
-    def call(self, inputs, training=None):
-        return self.inner(inputs, training=training)
-
-
 def test_subclassed_models_train_without_taps(data, teacher):
     pupil = Subclassed(student())
     pupil(data[0])
     refuses("student 'subclassed'.*functional", pupil, teacher)
     model = rbcn.RBCNModel(pupil, teacher, taps=[])
-    model.compile("adam", crossentropy())
+    model.compile("adam", crossentropy(), distillation=0.0, **KERNEL_LOSS)
     assert model.fit(*data, verbose=0).history["kernel_loss"][0] > 0
     assert len(rectified_layers(pupil)) == 2
 
@@ -161,7 +152,7 @@ def test_discriminators(data, teacher):
         )
 
     model = rbcn.RBCNModel(student(), teacher, discriminators=spatial)
-    model.compile("adam", crossentropy())
+    model.compile("adam", crossentropy(), **RBCN)
     before = [d.get_weights() for d in model.discriminators]
     model.fit(*data, verbose=0)
     for judge, old in zip(model.discriminators, before, strict=True):
@@ -195,8 +186,14 @@ def test_settings_that_lack_a_teacher():
     model = rbcn.RBCNModel(student())
     with pytest.raises(ValueError, match="needs a teacher"):
         model.compile("adam", crossentropy(), distillation=1.0)
-    with pytest.raises(ValueError, match="needs feature taps"):
-        model.compile("adam", crossentropy(), attention_weight=1.0)
+
+
+@pytest.mark.parametrize("taught", [False, True])
+@pytest.mark.parametrize("weight", ["adversarial_weight", "attention_weight"])
+def test_settings_that_lack_taps(weight, taught, teacher):
+    model = rbcn.RBCNModel(student(), teacher if taught else None, taps=[])
+    with pytest.raises(ValueError, match=rf"{weight}=0\.5 needs feature taps"):
+        model.compile("adam", crossentropy(), **{weight: 0.5})
 
 
 def test_distillation_between_different_outputs(teacher):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, student, twin
+from tiny import RBCN, crossentropy, student, twin
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -93,6 +93,7 @@ def test_a_step_equals_separate_passes(option, data, teacher):
         sgd(),
         crossentropy(),
         kernel_weight=0,
+        distillation=0.0,
         discriminator_accuracy_limit=1.0,
         discriminator_optimizer=keras.optimizers.SGD(0.2),
         **settings,
@@ -142,7 +143,7 @@ def test_a_step_equals_separate_passes(option, data, teacher):
     ],
 )
 def test_a_weight_may_follow_a_schedule(weight, loss, data, teacher, tmp_path):
-    settings = {"kernel_weight": 0.0, "adversarial_weight": 0.0}
+    settings = {"distillation": 0.0}
     settings[weight] = keras.optimizers.schedules.PolynomialDecay(0.0, 2, 0.5)
     model = rbcn.RBCNModel(student(), teacher)
     model.compile(sgd(), crossentropy(), **settings)
@@ -166,7 +167,7 @@ def test_features_are_matched_by_any_functional_discriminator(data, teacher):
         return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
 
     model = rbcn.RBCNModel(student(), teacher, discriminators=judge)
-    model.compile(sgd(), crossentropy(), feature_matching_weight=1.0)
+    model.compile(sgd(), crossentropy(), feature_matching_weight=1.0, **RBCN)
     assert model.train_on_batch(*data, return_dict=True)["feature_matching_loss"] > 0
 
 
@@ -189,7 +190,7 @@ def linear(shape):
 @pytest.mark.parametrize("builder", [lambda shape: Opaque(), linear])
 def test_a_discriminator_without_hidden_layers_matches_no_features(builder, teacher):
     model = rbcn.RBCNModel(student(), teacher, discriminators=builder)
-    model.compile(sgd(), crossentropy())
+    model.compile(sgd(), crossentropy(), **RBCN)
     before = model.settings
     with pytest.raises(ValueError, match=r"hidden layers.*feature_matching_weight=0"):
         model.compile(sgd(), crossentropy(), feature_matching_weight=1.0)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny import crossentropy, network, student
+from tiny import KERNEL_LOSS, RBCN, crossentropy, network, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -23,7 +23,8 @@ FULL = {
 
 def compiled(teacher=None, optimizer="adam", **kwargs):
     model = rbcn.RBCNModel(student(), teacher)
-    model.compile(optimizer, crossentropy(), metrics=["accuracy"], **kwargs)
+    settings = (RBCN if teacher else KERNEL_LOSS) | kwargs
+    model.compile(optimizer, crossentropy(), metrics=["accuracy"], **settings)
     return model
 
 
@@ -166,8 +167,11 @@ def test_regularization_is_the_students_alone(data, teacher):
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
     strict = network(kernel_regularizer=keras.regularizers.L2(0.5), name="teacher")
     strict.set_weights(teacher.get_weights())
-    for taught in (rbcn.RBCNModel(student(), strict), rbcn.RBCNModel(student())):
-        taught.compile(keras.optimizers.SGD(0.0), crossentropy())
+    for taught, settings in (
+        (rbcn.RBCNModel(student(), strict), RBCN),
+        (rbcn.RBCNModel(student()), KERNEL_LOSS),
+    ):
+        taught.compile(keras.optimizers.SGD(0.0), crossentropy(), **settings)
         logs = taught.train_on_batch(*data, return_dict=True)
         clean = keras.models.clone_model(taught.student)
         clean.set_weights(taught.student.get_weights())
@@ -203,7 +207,7 @@ def test_several_outputs_and_losses(data):
         losses,
         metrics={"label": "accuracy"},
         loss_weights={"label": 1.0, "size": 0.5},
-        distillation=0.1,
+        **RBCN | {"distillation": 0.1},
     )
     history = model.fit(x, targets, validation_data=(x, targets), verbose=0).history
     assert {"label_loss", "size_loss", "label_accuracy", "val_size_loss"} <= set(
@@ -229,7 +233,8 @@ def test_named_inputs_and_outputs(data):
     teacher = build(keras.layers.Conv2D, "teacher")
     pupil = build(RectifiedConv2D, "student")
     model = rbcn.RBCNModel(pupil, teacher, check_teacher=False)
-    model.compile("adam", {"label": crossentropy()}, metrics={"label": ["accuracy"]})
+    metrics = {"label": ["accuracy"]}
+    model.compile("adam", {"label": crossentropy()}, metrics=metrics, **RBCN)
     images = {"left": x[..., :1], "right": x[..., 1:]}
     history = model.fit(images, {"label": y}, verbose=0).history
     assert "adversarial_loss" in history
@@ -240,7 +245,7 @@ def test_training_goes_on_in_mixed_case_of_frozen_layers(data, teacher):
     pupil = student()
     pupil.get_layer("conv1").trainable = False
     model = rbcn.RBCNModel(pupil, teacher)
-    model.compile("adam", crossentropy(), scale_optimizer="adam")
+    model.compile("adam", crossentropy(), scale_optimizer="adam", **RBCN)
     before = pupil.get_layer("conv1").get_weights()
     model.train_on_batch(*data)
     for a, b in zip(pupil.get_layer("conv1").get_weights(), before, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from scipy.stats import entropy
-from tiny import crossentropy, network, student
+from tiny import KERNEL_LOSS, RBCN, crossentropy, network, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -48,7 +48,7 @@ def shown_in(target):
 
 def test_the_progress_bar_shows_what_the_history_holds(data, capsys):
     model = rbcn.RBCNModel(student())
-    model.compile("adam", crossentropy())
+    model.compile("adam", crossentropy(), **KERNEL_LOSS)
     history = model.fit(*data, batch_size=16, verbose=1).history
     bar = capsys.readouterr().out.split("task_loss: ")[-1]
     assert float(bar.split(" ")[0]) == pytest.approx(history["task_loss"][0], abs=1e-3)
@@ -56,7 +56,8 @@ def test_the_progress_bar_shows_what_the_history_holds(data, capsys):
 
 def test_a_refused_compile_changes_nothing(data, teacher):
     model = rbcn.RBCNModel(student(), teacher)
-    model.compile("adam", crossentropy(), kernel_weight=0.3, scale_optimizer="sgd")
+    settings = RBCN | {"kernel_weight": 0.3, "scale_optimizer": "sgd"}
+    model.compile("adam", crossentropy(), **settings)
     optimizers = model.optimizer, model.scale_optimizer
     shared = keras.optimizers.SGD()
     for wrong in (
@@ -167,6 +168,7 @@ def test_a_resting_discriminator_keeps_its_weights_under_momentum(data, teacher)
             crossentropy(),
             discriminator_optimizer=adam,
             discriminator_accuracy_limit=limit,
+            **RBCN,
         )
         history = model.fit(*data, batch_size=48, epochs=epochs, verbose=0).history
         return [d.get_weights() for d in model.discriminators], history
@@ -236,8 +238,8 @@ def test_half_precision_trains(data, policy):
     model.compile(
         keras.optimizers.Adam(0.01),
         crossentropy(),
-        distillation=0.1,
         attention_weight=0.1,
+        **RBCN | {"distillation": 0.1},
         **{f"{k}_optimizer": keras.optimizers.Adam(r) for k, r in rates.items()},
     )
     history = model.fit(*data, batch_size=16, epochs=4, verbose=0).history
@@ -265,6 +267,8 @@ def test_a_step_whose_gradients_overflow_is_passed_over(data):
         crossentropy(),
         scale_optimizer=keras.optimizers.Adam(0.1),
         strategy_b_optimizer=keras.optimizers.Adam(0.1),
+        distillation=0.0,
+        **KERNEL_LOSS,
     )
     before = [v.numpy() for v in model.trainable_variables]
     model.fit(*data, batch_size=48, verbose=0)
@@ -291,6 +295,8 @@ def test_without_overflow_float16_equals_float32_nearly(data, teacher):
             keras.optimizers.SGD(0.1),
             crossentropy(),
             scale_optimizer=keras.optimizers.SGD(0.1),
+            distillation=0.0,
+            **KERNEL_LOSS,
         )
         model.fit(*data, batch_size=48, verbose=0)
     for name in ("scores", "norm2"):
@@ -305,7 +311,7 @@ def test_without_overflow_float16_equals_float32_nearly(data, teacher):
 
 def test_losses_of_the_method_alone_train(data, teacher):
     model = rbcn.RBCNModel(student(), teacher)
-    model.compile("adam", distillation=1.0)
+    model.compile("adam", **RBCN | {"distillation": 1.0})
     history = model.fit(data[0], epochs=3, verbose=0).history
     assert history["distillation_loss"][-1] < history["distillation_loss"][0]
 
@@ -336,7 +342,7 @@ def test_a_nested_model_can_be_tapped_as_a_whole(data):
 
     pair = build(RectifiedConv2D, "pupil"), build(keras.layers.Conv2D, "master")
     model = rbcn.RBCNModel(*pair, taps=["inner"], check_teacher=False)
-    model.compile("sgd", crossentropy())
+    model.compile("sgd", crossentropy(), **RBCN)
     assert "adversarial_loss" in model.fit(*data, verbose=0).history
 
 
@@ -366,7 +372,7 @@ def test_a_teacher_with_a_loss_of_its_own_reloads(data, tmp_path):
     teacher.fit(*data, verbose=0)
     model = rbcn.RBCNModel(student(), teacher)
     legacy = keras.optimizers.legacy.Adam()
-    model.compile("adam", crossentropy(), scale_optimizer=legacy)
+    model.compile("adam", crossentropy(), scale_optimizer=legacy, **RBCN)
     model.fit(*data, verbose=0)
     path = str(tmp_path / "model.keras")
     model.save(path)
@@ -380,7 +386,7 @@ def test_frozen_discriminators_judge_without_learning(data, teacher):
     for judge in model.discriminators:
         judge.trainable = False
     before = [judge.get_weights() for judge in model.discriminators]
-    model.compile("adam", crossentropy(), discriminator_accuracy_limit=1.0)
+    model.compile("adam", crossentropy(), discriminator_accuracy_limit=1.0, **RBCN)
     assert "adversarial_loss" in model.fit(*data, verbose=0).history
     for judge, old in zip(model.discriminators, before, strict=True):
         for a, b in zip(judge.get_weights(), old, strict=True):
@@ -396,7 +402,7 @@ def test_discriminators_with_statistics_keep_them_where_a_loss_is_not_finite(
         return keras.Sequential([norm, layers.Flatten(), layers.Dense(1)])
 
     model = rbcn.RBCNModel(student(), teacher, discriminators=normalised)
-    model.compile("sgd", crossentropy())
+    model.compile("sgd", crossentropy(), **RBCN)
     before = model.get_weights()
     x = data[0].copy()
     x[0, 0, 0, 0] = np.nan
@@ -430,7 +436,7 @@ def test_scores_of_unknown_shapes_and_of_several_precisions(data, teacher):
         return keras.Model(inputs, half(scores) if shape[0] == 4 else scores)
 
     model = rbcn.RBCNModel(student(), teacher, discriminators=all_pixels)
-    model.compile("sgd", crossentropy())
+    model.compile("sgd", crossentropy(), **RBCN)
     model.fit(*data, batch_size=16, verbose=0)
     maps = [
         keras.Model(teacher.input, teacher.get_layer(name).output)(data[0])
@@ -442,7 +448,7 @@ def test_scores_of_unknown_shapes_and_of_several_precisions(data, teacher):
 
 def test_a_callback_list_that_calls_no_hooks_of_its_own(data, teacher):
     model = rbcn.RBCNModel(student(), teacher)
-    model.compile("sgd", crossentropy())
+    model.compile("sgd", crossentropy(), **RBCN)
     given = keras.callbacks.CallbackList(
         [], add_history=True, model=model, epochs=1, steps=3, verbose=0
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, student
+from tiny import RBCN, crossentropy, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -141,7 +141,7 @@ def doubled(shape):
 def test_discriminators_judge_as_keras_runs_them(build, data, teacher):
     keras.utils.set_random_seed(3)
     model = rbcn.RBCNModel(student(), teacher, discriminators=build)
-    model.compile("sgd", crossentropy(), kernel_weight=0)
+    model.compile("sgd", crossentropy(), **RBCN | {"kernel_weight": 0})
     maps = [
         keras.Model(one.input, [one.get_layer(n).output for n in NAMES[:2]])
         for one in (model.student, teacher)
@@ -173,7 +173,7 @@ def test_attention_is_matched_on_whole_maps_beside_discriminators(data, teacher)
     for weight in (0.0, 0.1):
         keras.utils.set_random_seed(3)
         model = rbcn.RBCNModel(student(), teacher)
-        model.compile("sgd", crossentropy(), attention_weight=weight)
+        model.compile("sgd", crossentropy(), attention_weight=weight, **RBCN)
         losses[weight] = model.train_on_batch(*data, return_dict=True)
     same = ("task_loss", "adversarial_loss", "discriminator_loss")
     for name in same:
@@ -207,7 +207,7 @@ def test_an_activation_of_the_teacher_alone_is_applied_before_the_pooling(data):
     model = rbcn.RBCNModel(
         pupil, teacher, discriminators=first_cell, check_teacher=False
     )
-    model.compile("sgd", crossentropy())
+    model.compile("sgd", crossentropy(), **RBCN)
     view = keras.Model(pupil.input, pupil.get_layer("conv").output)
     means = np.maximum(view(data[0]).numpy(), 0).mean((1, 2, 3))
     logs = model.train_on_batch(*data, return_dict=True)

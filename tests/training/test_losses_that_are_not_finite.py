@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, student
+from tiny import RBCN, crossentropy, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -15,6 +15,7 @@ def model_of(teacher, **settings):
         crossentropy(),
         scale_optimizer=keras.optimizers.Adam(0.01),
         strategy_b_optimizer=keras.optimizers.Adam(0.01),
+        **RBCN,
         **settings,
     )
     return model
@@ -112,7 +113,8 @@ def test_a_discriminator_that_won_or_collapsed_is_named(
     data, teacher, beta, kernel, share, advice, validation
 ):
     model = rbcn.RBCNModel(student(), teacher, ["norm1"], mean_of_features)
-    model.compile("sgd", crossentropy(), kernel_weight=0, adversarial_weight=1e-9)
+    settings = RBCN | {"kernel_weight": 0, "adversarial_weight": 1e-9}
+    model.compile("sgd", crossentropy(), **settings)
     model.student.get_layer("norm1").beta.assign([beta] * 4)
     weights = model.discriminators[0].layers[-1].kernel
     weights.assign(kernel * weights)

@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, network, student, synchronized
+from tiny import (
+    KERNEL_LOSS,
+    RBCN,
+    crossentropy,
+    network,
+    student,
+    synchronized,
+)
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -49,6 +56,7 @@ def trained(scope, pupil, teacher, data, **settings):
 def test_the_same_trajectory_as_on_one_device(strategy, data, teacher, every, tmp_path):
     pupil = student()
     settings = {
+        **KERNEL_LOSS,
         "distillation": 0.1,
         "attention_weight": 0.1,
         "adversarial_weight": 0.1,
@@ -79,7 +87,7 @@ def expected_outputs(model, x):
 def test_a_resting_discriminator_rests_in_all_replicas(strategy, data, teacher):
     with strategy.scope():
         model = rbcn.RBCNModel(student(), teacher)
-        model.compile("sgd", crossentropy(), discriminator_accuracy_limit=0.5)
+        model.compile("sgd", crossentropy(), discriminator_accuracy_limit=0.5, **RBCN)
         for part in model.discriminators:  # Tells nothing apart: all scores are 1.
             part.set_weights([np.zeros_like(w) for w in part.get_weights()])
             part.layers[-1].bias.assign([1.0])

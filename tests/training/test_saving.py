@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, plain_larq, student
+from tiny import KERNEL_LOSS, RBCN, crossentropy, network, plain_larq, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -27,7 +27,7 @@ def full_model(teacher):
         temperature=3.0,
         attention_weight=0.1,
         adversarial_loss="log",
-        kernel_loss_gradient="full",
+        kernel_loss_gradient="straight_through",
         discriminator_accuracy_limit=0.9,
         scale_optimizer=adam(0.02),
         discriminator_optimizer=adam(0.003),
@@ -85,9 +85,9 @@ def test_older_optimizers_are_saved_too(data, teacher, tmp_path, epochs):
     model.compile(
         legacy.SGD(0.01, momentum=0.9),
         crossentropy(),
-        adversarial_weight=0.1,
         scale_optimizer=legacy.RMSprop(0.001),
         strategy_b_optimizer=legacy.Adam(0.001),
+        **RBCN | {"adversarial_weight": 0.1},
     )
     for _ in range(epochs):
         model.fit(*data, batch_size=16, shuffle=False, verbose=0)
@@ -114,7 +114,7 @@ def test_without_teacher_or_compilation(data, tmp_path):
     assert loaded.teacher is None
     assert loaded.name == "pupil"
     np.testing.assert_array_equal(loaded(data[0]), model(data[0]))
-    loaded.compile("sgd", crossentropy())
+    loaded.compile("sgd", crossentropy(), **KERNEL_LOSS)
     loaded.fit(*data, verbose=0)
     loaded.save(path)
     again = keras.models.load_model(path)
@@ -122,12 +122,10 @@ def test_without_teacher_or_compilation(data, tmp_path):
 
 
 def test_a_plain_larq_student_reloads(data, teacher, tmp_path):
-    from tiny import network
-
     model = rbcn.RBCNModel(
         network(plain_larq, "student"), teacher, taps=["norm1", "norm2"]
     )
-    model.compile("sgd", crossentropy())
+    model.compile("sgd", crossentropy(), **RBCN)
     model.fit(*data, verbose=0)
     path = str(tmp_path / "model.keras")
     model.save(path)

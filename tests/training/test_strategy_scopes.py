@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from tiny import crossentropy, network, student
+from tiny import RBCN, crossentropy, network, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -98,6 +98,7 @@ def test_fit_in_another_scope(build, fit, received, scopes, data):
 def test_what_needs_no_scope(scopes, data):
     """A teacher, and all calls on a model that was built in one."""
     model = built(scopes, teacher="none")
-    model.compile(keras.optimizers.SGD(), crossentropy(), metrics=["accuracy"])
+    loss, metrics = crossentropy(), ["accuracy"]
+    model.compile(keras.optimizers.SGD(), loss, metrics=metrics, **RBCN)
     model.fit(*data, batch_size=16, verbose=0)
     assert int(model.optimizer.iterations.numpy()) == 3

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiny import RBCN
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -111,7 +112,7 @@ def test_discriminators_see_the_same_kind_of_map(activation):
         ],
     )
     seen.clear()
-    model.compile("adam", "mse", run_eagerly=True)
+    model.compile("adam", "mse", run_eagerly=True, **RBCN)
     images = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype("float32")
     model.train_on_batch(images, np.zeros((8, 3)))
     assert len(seen) >= 2  # The student's and the teacher's.

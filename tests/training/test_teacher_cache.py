@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from interruption import Interrupt, InterruptionError
-from tiny import crossentropy, network, student
+from tiny import KERNEL_LOSS, RBCN, crossentropy, network, student
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -26,8 +26,9 @@ def model_of(teacher, taps="convolution", scope=None, distillation=0.1, **compil
             "adam",
             crossentropy(),
             distillation=distillation,
-            adversarial_weight=0.3,
+            adversarial_weight=0.3 if taps else 0.0,
             attention_weight=0.1 if taps else 0.0,
+            **KERNEL_LOSS,
             **compiled,
         )
     return model
@@ -172,7 +173,7 @@ def test_the_same_teacher_built_again(data, teacher, tmp_path):
         master.set_weights([np.full(w.shape, 0.1) for w in master.get_weights()])
         taps = [(pupil.layers[0].name, master.layers[0].name)]
         model = rbcn.RBCNModel(pupil, master, taps)
-        model.compile("sgd", crossentropy(), run_eagerly=True)
+        model.compile("sgd", crossentropy(), run_eagerly=True, **RBCN)
         model.fit(dataset(data), verbose=0, cache_teacher=tmp_path)
 
     pupil = unnamed(rbcn.layers.RectifiedConv2D)
@@ -196,7 +197,7 @@ def test_inputs_in_a_list(tmp_path):
     def train(**fit):
         keras.utils.set_random_seed(0)
         model = rbcn.RBCNModel(two_inputs(rbcn.layers.RectifiedConv2D), teacher)
-        model.compile("adam", "mse", run_eagerly=True)
+        model.compile("adam", "mse", run_eagerly=True, **RBCN)
         fit = {"batch_size": 4, "shuffle": False, "verbose": 0, **fit}
         return model.get_weights(), model.fit(x, np.ones((8, 4)), **fit).history
 
@@ -224,7 +225,7 @@ def test_inputs_in_a_dictionary_and_several_outputs(tmp_path):
         keras.utils.set_random_seed(0)
         pupil = two_outputs(rbcn.layers.RectifiedConv2D, "student")
         model = rbcn.RBCNModel(pupil, teacher)
-        model.compile("adam", crossentropy(), distillation=0.5)
+        model.compile("adam", crossentropy(), **RBCN | {"distillation": 0.5})
         fit = {"batch_size": 4, "shuffle": False, "epochs": 2, "verbose": 0, **fit}
         return model.get_weights(), model.fit(x, y, **fit).history
 
@@ -529,6 +530,18 @@ def test_shuffled_once_for_all(data, teacher, tmp_path):
     batches = batches.shuffle(48, seed=1, reshuffle_each_iteration=False).batch(BATCH)
     plain = trained(model_of(teacher), batches)
     assert_same(plain, trained(model_of(teacher), batches, cache_teacher=tmp_path))
+
+
+def test_feature_maps_are_kept_only_where_a_loss_compares_them(data, teacher, tmp_path):
+    outputs, maps = 48 * 3 * 4, 48 * (8 * 8 * 4 + 4 * 4 * 6) * 4  # In bytes.
+    sizes = []
+    for number, settings in enumerate(({}, RBCN)):
+        model = rbcn.RBCNModel(student(), teacher)
+        model.compile("sgd", crossentropy(), run_eagerly=True, **settings)
+        folder = tmp_path / str(number)
+        model.fit(dataset(data), verbose=0, cache_teacher=folder)
+        sizes.append(records(folder).stat().st_size)
+    assert outputs < sizes[0] < 5 * outputs < outputs + maps < sizes[1]
 
 
 def test_models_without_a_use_for_it(data, teacher, tmp_path):

@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from tiny import crossentropy, network, plain_larq, student, twin
+from tiny import (
+    KERNEL_LOSS,
+    RBCN,
+    Witness,
+    crossentropy,
+    network,
+    plain_larq,
+    student,
+    twin,
+)
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -54,12 +63,12 @@ def kernel_gradients(kernel, scale, rule):
     residual = kernel - scale * sign
     through_sign = np.where(np.abs(kernel) <= 1, 2 - 2 * np.abs(kernel), 0)
     to_kernel = -residual * scale * through_sign
-    if rule == "full":
+    if rule != "straight_through":
         to_kernel = to_kernel + residual
     return to_kernel, -(residual * sign).sum((0, 1, 2))
 
 
-@pytest.mark.parametrize("rule", ["straight_through", "full"])
+@pytest.mark.parametrize("rule", ["straight_through", "full", "that of compile"])
 def test_kernel_loss_moves_kernels_and_scales_as_the_paper_says(data, rule):
     model = rbcn.RBCNModel(student())
     for scale in variables(model.student, "scale"):
@@ -77,7 +86,8 @@ def test_kernel_loss_moves_kernels_and_scales_as_the_paper_says(data, rule):
         expected[kernel.name] -= RATE * 0.5 * to_kernel
         expected[kernel.name] = np.clip(expected[kernel.name], -1, 1)
         expected[scale.name] -= RATE * 0.5 * to_scale
-    model.compile(sgd(), crossentropy(), kernel_weight=0.5, kernel_loss_gradient=rule)
+    settings = {} if rule == "that of compile" else {"kernel_loss_gradient": rule}
+    model.compile(sgd(), crossentropy(), kernel_weight=0.5, **settings)
     model.train_on_batch(*data)
     got = {v.name: np.array(v) for v in model.student.trainable_variables}
     assert got.keys() == expected.keys()
@@ -132,6 +142,7 @@ def test_adversarial_step_equals_separate_passes(data, teacher, kind, separate, 
         crossentropy(),
         kernel_weight=0,
         adversarial_weight=0.5,
+        distillation=0.0,
         adversarial_loss=kind,
         discriminator_accuracy_limit=1.0,
         discriminator_optimizer=keras.optimizers.SGD(0.2),
@@ -165,18 +176,10 @@ def test_adversarial_step_equals_separate_passes(data, teacher, kind, separate, 
     np.testing.assert_allclose(logs["adversarial_loss"], sum(fooled) / 2, rtol=1e-5)
 
 
-class Witness(keras.layers.Layer):
-    """Passes its input on, counts its runs and those with training=True."""
-
-    def build(self, input_shape):
-        self.runs = self.add_weight("runs", (2,), trainable=False, initializer="zeros")
-
-    def call(self, inputs, training=None):
-        self.runs.assign_add([1.0, float(bool(training))])
-        return inputs
-
-
-def test_each_network_runs_once_and_the_teacher_stays_as_it_was(data):
+@pytest.mark.parametrize(
+    "settings", [{}, RBCN | {"distillation": 1.0, "attention_weight": 1.0}]
+)
+def test_each_network_runs_once_and_the_teacher_stays_as_it_was(data, settings):
     def build(convolution, name):
         witness = Witness(name="witness")
         inner = network(convolution, name)
@@ -192,7 +195,7 @@ def test_each_network_runs_once_and_the_teacher_stays_as_it_was(data):
     student_witness.runs.assign([0.0, 0.0])
     before = weights(teacher)
     model = rbcn.RBCNModel(pupil, teacher, check_teacher=False)
-    model.compile("adam", crossentropy(), distillation=1.0, attention_weight=1.0)
+    model.compile("adam", crossentropy(), **settings)
     for _ in range(3):
         model.train_on_batch(*data)
     assert teacher_witness.runs.numpy().tolist() == [3.0, 0.0]
@@ -222,6 +225,7 @@ def test_a_discriminator_that_is_ahead_rests(data, teacher):
             crossentropy(),
             discriminator_optimizer=sgd(),
             discriminator_accuracy_limit=limit,
+            **RBCN,
         )
         logs = model.train_on_batch(*data, return_dict=True)
         return logs["discriminator_accuracy"], [
@@ -262,7 +266,7 @@ def test_discriminators_with_scores_of_several_shapes(kind, data, teacher):
         (np.array(judge(real)), np.array(judge(fake)))
         for judge, real, fake in zip(judges, reals, fakes, strict=True)
     ]
-    model.compile("sgd", crossentropy(), adversarial_loss=kind)
+    model.compile("sgd", crossentropy(), adversarial_loss=kind, **RBCN)
     logs = model.train_on_batch(*data, return_dict=True)
 
     def mean(function):
@@ -318,7 +322,7 @@ def test_strategy_b_updates_the_other_parameters_on_their_own(data):
     model = rbcn.RBCNModel(student())
     reference = twin(model.student)
     joint = rbcn.RBCNModel(reference)
-    joint.compile(sgd(), crossentropy(), metrics=["accuracy"])
+    joint.compile(sgd(), crossentropy(), metrics=["accuracy"], **KERNEL_LOSS)
     joint_logs = joint.train_on_batch(*data, return_dict=True)
     after_joint = weights(reference)
     # The separate step by hand, at the kernels and scales of the joint step.
@@ -334,6 +338,7 @@ def test_strategy_b_updates_the_other_parameters_on_their_own(data):
         crossentropy(),
         metrics=["accuracy"],
         strategy_b_optimizer=keras.optimizers.SGD(0.03),
+        **KERNEL_LOSS,
     )
     logs = model.train_on_batch(*data, return_dict=True)
     assert_same(weights(model.student), weights(reference), atol=1e-5)
@@ -349,7 +354,8 @@ def test_strategy_b_updates_the_other_parameters_on_their_own(data):
 
 def test_strategy_b_can_wait_for_several_steps(data):
     model = rbcn.RBCNModel(student())
-    model.compile(sgd(), crossentropy(), strategy_b_optimizer=sgd(), strategy_b_every=3)
+    strategy_b = {"strategy_b_optimizer": sgd(), "strategy_b_every": 3}
+    model.compile(sgd(), crossentropy(), **KERNEL_LOSS, **strategy_b)
     for _ in range(7):
         model.train_on_batch(*data)
     assert int(model.strategy_b_optimizer.iterations) == 2
@@ -362,7 +368,7 @@ def test_distillation_is_that_of_the_logits(data, softmax):
     pupil = student(softmax=softmax)
     model = rbcn.RBCNModel(pupil, teacher, taps=[], check_teacher=False)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
-    model.compile(sgd(), loss, distillation=0.5, temperature=2.0)
+    model.compile(sgd(), loss, distillation=0.5, temperature=2.0, **KERNEL_LOSS)
 
     def probabilities(network, training):
         scores = network(x, training=training).numpy().astype("float64")

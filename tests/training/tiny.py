@@ -5,6 +5,11 @@ import larq
 from keras_rbcn._backend import keras
 from keras_rbcn.layers import RectifiedConv2D
 
+# What `RBCNModel.compile` leaves off by default, at work: without a teacher, and with
+# taps, where discriminators train the student in place of distillation.
+KERNEL_LOSS = {"kernel_weight": 1e-4, "kernel_loss_gradient": "straight_through"}
+RBCN = {**KERNEL_LOSS, "adversarial_weight": 0.01, "distillation": 0.0}
+
 
 def network(convolution=keras.layers.Conv2D, name="network", softmax=False, **kwargs):
     """Two convolutions with batch normalisation, of two shapes, behind a first one."""
@@ -37,6 +42,28 @@ def plain_larq(filters, size, strides, **kwargs):
         use_bias=False,
         **kwargs,
     )
+
+
+class Subclassed(keras.Model):
+    """A model whose layers cannot be followed, around another one."""
+
+    def __init__(self, inner):
+        super().__init__(name="subclassed")
+        self.inner = inner
+
+    def call(self, inputs, training=None):
+        return self.inner(inputs, training=training)
+
+
+class Witness(keras.layers.Layer):
+    """Passes its input on, counts its runs and those with training=True."""
+
+    def build(self, input_shape):
+        self.runs = self.add_weight("runs", (2,), trainable=False, initializer="zeros")
+
+    def call(self, inputs, training=None):
+        self.runs.assign_add([1.0, float(bool(training))])
+        return inputs
 
 
 def student(**kwargs):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tiny import synchronized
+from tiny import RBCN, synchronized
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
@@ -52,6 +52,7 @@ def settings():
         "discriminator_optimizer": optimizers.SGD(0.002),
         "strategy_b_optimizer": optimizers.SGD(0.02),
         "strategy_b_every": 2,
+        **RBCN,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_rbcn import recipes
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.cli.demo.network import build_network, plain_convolution
 from keras_rbcn.cli.demo.plots import plot_accuracy_and_size, plot_curves
@@ -23,10 +25,10 @@ from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.training import RBCNModel
 
 BATCH_SIZE = 64
-# With 3e-3 and without smoothing, 1-bit students end anywhere from 97 to 99 %,
-# depending on the seed; so they end at 98 to 99 % or more.
-LEARNING_RATE = 1e-2
+# With a third of the recipe's learning rate and without smoothing, 1-bit students end
+# anywhere from 97 to 99 %, depending on the seed; so they end at 98 to 99 % or more.
 LABEL_SMOOTHING = 0.1
+ADVERSARIAL_WEIGHT = 0.01
 CLASSES = 10
 TEST_FRACTION = 0.2
 # Lines of progress for each network.
@@ -39,12 +41,13 @@ Progress = Callable[[str], None]
 def run_demo(
     output: Path, epochs: int = 25, seed: int = 0, progress: Progress = print
 ) -> DemoResult:
-    """Runs the demo: one teacher, three 1-bit students of it, one .tflite file.
+    """Runs the demo: one teacher, four 1-bit students of it, one .tflite file.
 
     The students start from the teacher's kernels and have the same budget: plain larq,
-    rectified, and rectified with feature discriminators. The last one is left as
-    `student.tflite`, after the file was run on all test images; beside it are its
-    export report, the results as JSON and Markdown, and two plots.
+    rectified, rectified with feature discriminators, and rectified with distillation,
+    as `recipes.default` has it. The last one is left as `student.tflite`, after the
+    file was run on all test images; beside it are its export report, the results as
+    JSON and Markdown, and two plots.
 
     For the same figures in each run, also call
     `tf.config.experimental.enable_op_determinism()` before.
@@ -108,16 +111,21 @@ class _Trainer:
 
     def train_all(self) -> list[tuple[Any, str, float, dict[str, list[float]]]]:
         """Models with their names, seconds of training and logs."""
+        recipe = recipes.default()
         self._start()
         teacher = build_network(keras.layers.Conv2D, "teacher", activation=True)
-        results = [self._fit(teacher, "full-precision teacher")]
+        results = [self._fit(teacher, "full-precision teacher", recipe)]
         plain = self._student(plain_convolution, teacher)
-        results.append(self._fit(plain, "1-bit plain"))
+        results.append(self._fit(plain, "1-bit plain", recipe))
         student = self._student(RectifiedConv2D, teacher)
-        results.append(self._fit(RBCNModel(student), "1-bit rectified"))
-        student = self._student(RectifiedConv2D, teacher)
-        model = RBCNModel(student, teacher)
-        results.append(self._fit(model, "1-bit rectified + discriminators"))
+        alone = recipe.without_teacher()
+        results.append(self._fit(alone.model(student), "1-bit rectified", alone))
+        for name, taught in (
+            ("1-bit rectified + discriminators", _judged(recipe)),
+            ("1-bit rectified + distillation", recipe),
+        ):
+            student = self._student(RectifiedConv2D, teacher)
+            results.append(self._fit(taught.model(student, teacher), name, taught))
         return results
 
     def _student(self, convolution: Any, teacher: Any) -> Any:
@@ -130,22 +138,22 @@ class _Trainer:
         """Every network starts from the same random state, whatever ran before."""
         keras.utils.set_random_seed(self._seed)
 
-    def _fit(self, model: Any, name: str) -> Any:
+    def _fit(self, model: Any, name: str, recipe: recipes.Recipe) -> Any:
         # The same split as in arrays; made anew, so that each network gets the batches
         # in the same order.
         train, test = (
             batches.map(lambda x, y: (x, tf.one_hot(y, CLASSES)))
             for batches in digits(BATCH_SIZE, self._seed, TEST_FRACTION)
         )
-        schedule = keras.optimizers.schedules.CosineDecay(
-            LEARNING_RATE, self._epochs * self._steps_per_epoch
-        )
+        arguments = recipe.compile_arguments(self._epochs, self._steps_per_epoch)
+        if not isinstance(model, RBCNModel):
+            arguments = {"optimizer": arguments["optimizer"]}
         model.compile(
-            keras.optimizers.Adam(schedule),
-            keras.losses.CategoricalCrossentropy(
+            loss=keras.losses.CategoricalCrossentropy(
                 from_logits=True, label_smoothing=LABEL_SMOOTHING
             ),
             metrics=["accuracy"],
+            **arguments,
         )
         start = time.perf_counter()
         history = model.fit(
@@ -156,6 +164,14 @@ class _Trainer:
             callbacks=[_ProgressLines(name, self._epochs, self._progress)],
         ).history
         return model, name, time.perf_counter() - start, history
+
+
+def _judged(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with feature discriminators in place of distillation."""
+    settings = dataclasses.replace(
+        recipe.settings, adversarial_weight=ADVERSARIAL_WEIGHT, distillation=0.0
+    )
+    return dataclasses.replace(recipe, settings=settings)
 
 
 class _ProgressLines(keras.callbacks.Callback):

@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 from keras_rbcn.cli.demo.results import DemoResult
 
 # Grey for the reference, then colours that differ for colour-blind eyes too.
-_COLOURS = ("#555555", "#0072B2", "#D55E00", "#009E73")
-_MARKERS = ("s", "o", "^", "D")
+_COLOURS = ("#555555", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_MARKERS = ("s", "o", "^", "D", "v")
 _DPI = 120
 
 
@@ -31,7 +31,7 @@ def plot_curves(result: DemoResult) -> Figure:
     accuracy.set_ylim(0.8, 1.005)
     accuracy.yaxis.set_major_locator(MultipleLocator(0.05))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    figure.legend(loc="outside lower center", ncols=len(result.networks), frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

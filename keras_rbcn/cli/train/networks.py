@@ -12,7 +12,7 @@ from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
 from keras_rbcn.cli.models import load_model
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE, RunSettings
 from keras_rbcn.conversion import BinarizationReport, binarize
-from keras_rbcn.training.settings import outputs_from_logits
+from keras_rbcn.training.output_scores import outputs_from_logits
 
 MOMENTUM = 0.9
 

@@ -99,7 +99,10 @@ def _failures(splits: Splits, networks: Networks) -> Iterator[None]:
         path = find_unreadable_image(splits, networks.shape[-1])
         if path is None:
             raise
-        raise UserError(f"cannot read '{path}' as an image: remove it.") from error
+        raise UserError(
+            f"cannot read '{path}' as an image of {networks.shape[-1]} channel(s): "
+            "remove it, or save it as PNG."
+        ) from error
 
 
 def _warn_of_constant_signs(student: Any, splits: Splits) -> None:

@@ -223,6 +223,7 @@ def write_training(folder):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         kernel_weight=1e-3,
+        kernel_loss_gradient="straight_through",
         adversarial_weight=keras.optimizers.schedules.PolynomialDecay(1e-3, 10, 1e-2),
         distillation=0.5,
         temperature=3.0,
