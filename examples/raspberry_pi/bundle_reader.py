@@ -33,6 +33,10 @@ class Bundle:
 
     def __init__(self, folder):
         folder = Path(folder)
+        if not (folder / METADATA).is_file():
+            raise BundleError(
+                f"'{folder}' is no bundle: there is no file '{folder / METADATA}'"
+            )
         try:
             metadata = json.loads((folder / METADATA).read_bytes())
             _check_version(metadata)

@@ -8,6 +8,7 @@
 import argparse
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -68,6 +69,8 @@ class Classifier:
 
 def read_image(path):
     """The pixels of an image file, upright, as uint8 `(height, width, 3)`."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 

@@ -23,6 +23,7 @@ from keras_rbcn.bundle.metadata import (
     Value,
 )
 from keras_rbcn.bundle.values import inputs_of, outputs_of
+from keras_rbcn.signing.folders import MODEL_SUFFIX
 from keras_rbcn.signing.reading import read_bundle
 from keras_rbcn.tflite.interpreter import TFLiteModel
 
@@ -95,6 +96,8 @@ class Bundle:
         decryption_key: str | os.PathLike[str] | bytes | None = None,
     ) -> None:
         self._source = f"bundle '{os.fspath(path)}'"
+        if verify_key is None and decryption_key is None:
+            self._check_is_bundle(Path(path))
         contents = read_bundle(Path(path), verify_key, decryption_key=decryption_key)
         self._files = MappingProxyType(contents)
         self._metadata = Metadata.from_json(
@@ -212,14 +215,30 @@ class Bundle:
             )
         return found[0]
 
+    def _check_is_bundle(self, path: Path) -> None:
+        """Tells what is no bundle before all that lies in the folder is read."""
+        if path.is_dir() and not (path / METADATA_NAME).exists():
+            raise self._lacks(METADATA_NAME)
+        is_model = path.is_file() and path.suffix == MODEL_SUFFIX
+        if is_model and not (path.parent / METADATA_NAME).exists():
+            raise ValueError(
+                f"Expected the folder of a bundle, or a {MODEL_SUFFIX} file in one, "
+                f"received a file that has no '{METADATA_NAME}' beside it: "
+                f"path={str(path)!r}. Run it by `TFLiteModel`, or write its model by "
+                "`export_bundle`."
+            )
+
     def _file(self, name: str) -> bytes:
         try:
             return self._files[name]
         except KeyError:
-            raise ValueError(
-                f"Expected {self._source} to hold '{name}': it is incomplete, or was "
-                "not written by export_bundle."
-            ) from None
+            raise self._lacks(name) from None
+
+    def _lacks(self, name: str) -> ValueError:
+        return ValueError(
+            f"Expected {self._source} to hold '{name}': it is incomplete, or was "
+            "not written by export_bundle."
+        )
 
     def _read_model(self) -> TFLiteModel:
         told = self._metadata.model

@@ -13,7 +13,6 @@ from keras_rbcn.bundle.metadata import (
 )
 from keras_rbcn.tflite.flatbuffer import Graph
 from keras_rbcn.tflite.interpreter import TFLiteModel
-from keras_rbcn.tflite.quantization import Quantization
 
 # What changes how scores are written, and not what they are.
 _PASSING = frozenset({"QUANTIZE", "DEQUANTIZE", "RESHAPE", "CAST"})
@@ -24,33 +23,30 @@ _TO_PROBABILITIES = frozenset({"SOFTMAX", "LOGISTIC"})
 def inputs_of(model: TFLiteModel) -> list[Value]:
     """The inputs, in the order of the file."""
     return _values(
-        model, model.input_names, model.input_shapes, model.input_dtypes, "inputs"
+        model.input_names,
+        model.input_shapes,
+        model.input_dtypes,
+        model.input_quantizations,
     )
 
 
 def outputs_of(model: TFLiteModel) -> list[Value]:
     """The outputs, in the order of the file."""
     return _values(
-        model, model.output_names, model.output_shapes, model.output_dtypes, "outputs"
+        model.output_names,
+        model.output_shapes,
+        model.output_dtypes,
+        model.output_quantizations,
     )
 
 
-def _values(
-    model: TFLiteModel, names: Any, shapes: Any, dtypes: Any, which: str
-) -> list[Value]:
-    tensors = [model.graph.tensors[index] for index in getattr(model.graph, which)]
+def _values(names: Any, shapes: Any, dtypes: Any, quantizations: Any) -> list[Value]:
     return [
-        Value(name, shape, str(dtype), _quantization(tensor))
-        for name, shape, dtype, tensor in zip(
-            names, shapes, dtypes, tensors, strict=True
+        Value(name, shape, str(dtype), quantization)
+        for name, shape, dtype, quantization in zip(
+            names, shapes, dtypes, quantizations, strict=True
         )
     ]
-
-
-def _quantization(tensor: Any) -> Quantization | None:
-    if tensor.quantization is None or tensor.dtype.kind not in "iu":
-        return None
-    return Quantization(*tensor.quantization)
 
 
 def kind_of_output(graph: Graph, number: int) -> str:

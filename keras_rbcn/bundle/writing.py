@@ -134,6 +134,8 @@ def export_bundle(
         shipped.to_json(beside / REPORT_NAME)
         shipped.to_html(beside / PAGE_NAME)
         Bundle(beside)  # Nothing is written that cannot be read.
+        # It took its time: what has come into the folder meanwhile is not lost.
+        _check_folder(folder, overwrite)
     return report
 
 

@@ -18,6 +18,7 @@ from keras_rbcn.cli.files import folder_path
 from keras_rbcn.cli.signing import decrypt, encrypt, keygen, sign, verify
 from keras_rbcn.cli.train import RunSettings, options, run_training
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE
+from keras_rbcn.cli.wording import command_parameters, in_options
 from keras_rbcn.export.int8.element_types import ElementTypes
 
 INTERRUPTED = 130
@@ -36,13 +37,21 @@ _Rescale = Annotated[
 class _Group(TyperGroup):
     """Turns errors into one line on the standard error stream and an exit code."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            command_parameters.set(command.params)
+        return name, command, rest
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        command_parameters.set(())
         kwargs["standalone_mode"] = False
         kwargs["prog_name"] = "keras-rbcn"
         try:
             code = super().main(*args, **kwargs) or 0
         except UserError as error:
-            code = _fail(str(error), error.exit_code, error.details)
+            message = in_options(str(error), command_parameters.get())
+            code = _fail(message, error.exit_code, error.details)
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED
         except Exception as error:
@@ -329,6 +338,10 @@ def predict(
     ] = None,
 ) -> None:
     """Run a .tflite file on images, and print what it says.
+
+    Of a file that takes or gives int8, pixels and real numbers become integers by the
+    scale and zero point in the file, as in an app, and what it gives is told in real
+    numbers; an .npz file of int8 is taken as it is.
 
     This is for checking: the time it takes here says nothing about a device.
     """

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from keras_rbcn._samples import Signature, input_signature
 from keras_rbcn.bundle import Bundle, ImagePreprocessing, Prediction, export_bundle
+from keras_rbcn.bundle.preprocessing import COLORS
 from keras_rbcn.cli import export_options, int8
 from keras_rbcn.cli.errors import UserError, export_errors, user_errors, warn
 from keras_rbcn.cli.files import check_input, check_output_folder
@@ -121,7 +123,7 @@ def bundle(
             **of_int8,
         )
     Console().print(report)
-    if preprocessing is None:
+    if preprocessing is None and _takes_images(signature):
         warn("the bundle does not say how pixels become inputs: --rescale tells it.")
     written = sorted(path.name for path in folder.iterdir())
     typer.echo(f"Wrote {len(written)} files to {folder}: {', '.join(written)}")
@@ -164,7 +166,7 @@ def classify(
     files = _image_files(images)
     with bundle_errors():
         read = Bundle(bundle, verify_key=verify_key, decryption_key=key)
-    table = Table("image", "class", "score", title=read.metadata.name)
+    table = Table("image", "class", "score", title=escape(read.metadata.name))
     table.columns[2].justify = "right"
     for file in files:
         with user_errors():
@@ -222,6 +224,12 @@ def _samples(
         return samples
     # Numbers that are no pixels are taken as they are: here --rescale is for the app.
     return rescaled_bytes([samples], rescale)[0]
+
+
+def _takes_images(signature: Signature) -> bool:
+    """Whether a bundle can say how pixels become the inputs."""
+    shapes = _shapes(signature)
+    return len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][2] in COLORS
 
 
 def _shapes(signature: Signature) -> list[tuple[Any, ...]]:

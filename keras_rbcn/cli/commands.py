@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +38,7 @@ from keras_rbcn.cli.samples import Rescale, check_samples, read_samples
 from keras_rbcn.export import export_tflite
 from keras_rbcn.export.int8.element_types import ElementTypes
 from keras_rbcn.tflite import TFLiteModel
+from keras_rbcn.tflite.quantization import meant_by
 
 # Rows of a table of predictions.
 _SHOWN = 20
@@ -177,17 +179,41 @@ def predict(file: Path, images: Path, rescale: Rescale, output: Path | None) -> 
         model = TFLiteModel(file)
     shapes = [shape[1:] for shape in model.input_shapes]
     samples = read_samples(images, model.input_names, shapes, rescale)
+    arrays = samples.x if isinstance(samples.x, list) else [samples.x]
     with user_errors():
-        outputs = model.predict(samples.x)
-    outputs = outputs if isinstance(outputs, list) else [outputs]
-    for name, array in zip(model.output_names, outputs, strict=True):
-        Console().print(_prediction_table(name, array, samples.names))
+        outputs = meant_by(model, model.predict(_given(model, arrays)))
+    for name, array, dtype in zip(
+        model.output_names, outputs, model.output_dtypes, strict=True
+    ):
+        Console().print(_prediction_table(name, array, dtype, samples.names))
     if output is not None:
-        arrays = dict(zip(model.output_names, outputs, strict=True))
+        named = dict(zip(model.output_names, outputs, strict=True))
         if samples.names is not None:
-            arrays = {"files": np.array(samples.names)} | arrays
-        write_arrays(output, arrays)
+            named = {"files": np.array(samples.names)} | named
+        write_arrays(output, named)
         typer.echo(f"Wrote {output}")
+
+
+def _given(model: TFLiteModel, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Real numbers as the integers that the file wants; integers as they are."""
+    given = []
+    for name, array, meaning, dtype in zip(
+        model.input_names,
+        arrays,
+        model.input_quantizations,
+        model.input_dtypes,
+        strict=True,
+    ):
+        if meaning is None or array.dtype.kind != "f":
+            given.append(array)
+            continue
+        if np.isnan(array).any():
+            raise UserError(
+                f"expected real numbers for input '{name}', of which the file wants "
+                f"{dtype}; some are no numbers (NaN)."
+            )
+        given.append(meaning.to_integers(array.astype(np.float32), dtype))
+    return given
 
 
 def _say(line: str) -> None:
@@ -196,10 +222,14 @@ def _say(line: str) -> None:
     typer.get_text_stream("stdout").flush()
 
 
-def _prediction_table(name: str, array: Any, samples: Sequence[str] | None) -> Table:
+def _prediction_table(
+    name: str, array: Any, dtype: Any, samples: Sequence[str] | None
+) -> Table:
     """The first rows of an output; for scores of classes, the class and its score."""
     shape = "x".join(str(size) for size in array.shape)
-    table = Table(title=f"{name}: {shape} {array.dtype}")
+    # Integers of the file are shown as the real numbers that they stand for.
+    told = str(dtype) if array.dtype == dtype else f"{array.dtype}, of {dtype}"
+    table = Table(title=escape(f"{name}: {shape} {told}"))
     if samples is None:
         table.add_column("sample", justify="right")
         samples = [str(number) for number in range(len(array))]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
+from keras_rbcn.cli.wording import command_parameters, in_options
 from keras_rbcn.export import ExportError
 
 # The exit code where nothing is wrong with what the user typed, and yet it failed.
@@ -73,4 +74,5 @@ def warnings_at_once() -> Iterator[None]:
 
 def warn(message: object) -> None:
     """Prints a warning, in one line on the standard error stream."""
-    typer.echo(f"warning: {one_line(message)}", err=True)
+    text = in_options(one_line(message), command_parameters.get())
+    typer.echo(f"warning: {text}", err=True)

@@ -89,10 +89,17 @@ def keygen(
         raise UserError("--private and --public belong together: give both.")
     if private is None and encryption is None:
         raise UserError("expected --private and --public, or --encryption.")
+    if private is None and (password_env or password_file):
+        raise UserError(
+            "--password-env and --password-file protect a private key, and no key to "
+            "encrypt with: leave them out, and keep that file where no one else reads."
+        )
     written: list[Path] = []
     for path in (private, public, encryption):
         if path is not None:
             check_output(path, *written)
+            if path.exists():  # Before a key is there that has no other.
+                raise UserError(f"{path} exists, and keys are never overwritten.")
             written.append(path)
     with bundle_errors():
         if private is not None and public is not None:

@@ -9,15 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_rbcn._backend import tf
+from keras_rbcn.datasets.image_decoding import decode_pixels
 
 # Of the random crops of Szegedy et al.: shares of the area, and widths over heights.
 _AREAS = (0.08, 1.0)
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
-# How files of formats begin that TensorFlow decodes with some numbers of channels only.
-_JPEG = b"\xff\xd8\xff"
-_GIF = b"GIF8"
-_BMP = b"BM"
 
 
 def central_crop(
@@ -110,43 +107,7 @@ def _decode_window(encoded: Any, window: Callable[[Any], Any], channels: int) ->
     `tf.io.decode_and_crop_jpeg` saves a tenth of the time, but mixes no colours across
     the right edge of the part, and knows one format.
     """
-    image = _decoded(encoded, channels)
+    image = decode_pixels(encoded, channels)
     top, left, height, width = tf.unstack(window(tf.shape(image)[:2]))
     part = image[top : top + height, left : left + width]
     return tf.ensure_shape(part, (None, None, channels))
-
-
-def _decoded(encoded: Any, channels: int) -> Any:
-    """All pixels, uint8; of an animation, those of the first frame."""
-    if channels == 3:
-        return tf.io.decode_image(encoded, channels, expand_animations=False)
-
-    def converted() -> Any:
-        colours = tf.io.decode_image(encoded, 3, expand_animations=False)
-        colours = tf.ensure_shape(colours, (None, None, 3))
-        if channels == 1:
-            return tf.image.rgb_to_grayscale(colours)
-        return tf.concat([colours, tf.fill(tf.shape(colours[..., :1]), opaque)], -1)
-
-    opaque = tf.constant(255, tf.uint8)
-    return tf.cond(
-        _is_decoded_as(encoded, channels),
-        lambda: tf.io.decode_image(encoded, channels, expand_animations=False),
-        converted,
-    )
-
-
-def _is_decoded_as(encoded: Any, channels: int) -> Any:
-    """Whether TensorFlow decodes this file with 1 or 4 channels, rather than with 3."""
-
-    def begins(start: bytes) -> Any:
-        return tf.equal(tf.strings.substr(encoded, 0, len(start)), start)
-
-    if channels == 4:
-        return ~(begins(_JPEG) | begins(_GIF))
-    # Of a JPEG file in CMYK colours, with four components, it makes no grey.
-    return tf.cond(
-        begins(_JPEG),
-        lambda: tf.io.extract_jpeg_shape(encoded)[2] != 4,
-        lambda: ~(begins(_GIF) | begins(_BMP)),
-    )

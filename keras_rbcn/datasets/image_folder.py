@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import keras, tf
+from keras_rbcn.datasets.image_decoding import decode_pixels
 from keras_rbcn.datasets.splits import (
     DEFAULT_RESCALE,
     DEFAULT_TEST_FRACTION,
@@ -122,10 +123,12 @@ def image_folder(
 
 
 def unreadable_image(paths: Sequence[str], channels: int) -> str | None:
-    """The first of the files that cannot be decoded as an image, or None."""
+    """The first of the files that Keras cannot decode as an image, or None."""
     for path in paths:
         try:
-            _decoded(path, channels)
+            # As Keras does it.
+            content = tf.io.read_file(path)
+            tf.io.decode_image(content, channels, expand_animations=False)
         except tf.errors.OpError:
             return path
     return None
@@ -176,6 +179,8 @@ def read_images(
 def read_pixels(path: Path, channels: int) -> np.ndarray:
     """Reads the pixels of an image, as `image_folder` does it.
 
+    Files that it cannot make grey are read too: see `decode_pixels`.
+
     Returns:
         uint8 array `(height, width, channels)`.
 
@@ -183,13 +188,12 @@ def read_pixels(path: Path, channels: int) -> np.ndarray:
         ValueError: If the file cannot be decoded as an image; names it.
     """
     try:
-        return _decoded(str(path), channels).numpy()
+        return decode_pixels(tf.io.read_file(str(path)), channels).numpy()
     except tf.errors.OpError as error:
-        raise ValueError(f"Cannot read '{path}' as an image: remove it.") from error
-
-
-def _decoded(path: str, channels: int) -> Any:
-    return tf.io.decode_image(tf.io.read_file(path), channels, expand_animations=False)
+        raise ValueError(
+            f"Cannot read '{path}' as an image: it is damaged, or no file of BMP, GIF, "
+            "JPEG or PNG. Remove it, or save it again."
+        ) from error
 
 
 def check_format(image_size: Any, channels: Any, batch_size: Any) -> None:

@@ -12,6 +12,7 @@ from keras_rbcn.device.transport import (
     CommandResult,
     Transport,
     call,
+    ended,
     last_line,
 )
 
@@ -124,6 +125,6 @@ def _check_connection(name: str, result: CommandResult) -> None:
         return
     for pattern, cause in _CAUSES:
         if re.match(pattern, found[1]):
-            raise DeviceError(f"Cannot reach {name}: {cause}.")
+            raise DeviceError(f"Cannot reach {name}: {ended(cause)}")
     if "failed to copy" not in found[1] and result.stderr.startswith("adb"):
         raise DeviceError(f"Cannot reach {name}: adb says {last_line(result)!r}.")

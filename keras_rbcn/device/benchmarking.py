@@ -19,11 +19,14 @@ from keras_rbcn.device.binary import (
 from keras_rbcn.device.errors import DeviceError
 from keras_rbcn.device.failures import why_it_failed
 from keras_rbcn.device.report import BenchmarkReport, FileTimings
-from keras_rbcn.device.transport import CommandResult, Transport
+from keras_rbcn.device.transport import CommandResult, Transport, ended
+from keras_rbcn.tflite.flatbuffer import FILE_IDENTIFIER
 
 # What the device needs beside the files: for its own work, and what ours prints.
 _SPARE_BYTES = 2**20
 _PROGRAM = "lce_benchmark_model"
+# Bytes up to the end of what tells that a file is a .tflite file.
+_BEGIN = 8
 
 
 def benchmark(
@@ -60,7 +63,8 @@ def benchmark(
         The times, as a `BenchmarkReport`.
 
     Raises:
-        ValueError: If an argument is out of range.
+        TypeError: If `files` is no dictionary, or `transport` no transport.
+        ValueError: If an argument is out of range, or a file is no .tflite file.
         OSError: If a file or the program cannot be read.
         DeviceError: If the device cannot be used, the program was built for another,
             or it fails.
@@ -72,10 +76,21 @@ def benchmark(
         ...     files, board, "lce_benchmark_model_aarch64"
         ... )  # doctest: +SKIP
     """
+    if not isinstance(files, Mapping):
+        raise TypeError(
+            "Expected `files` to be a dictionary of files by their names in the "
+            f"report, received: files={files!r}. Pass {{'1-bit': 'student.tflite'}}, "
+            "for example."
+        )
     paths = {name: Path(path) for name, path in files.items()}
     _check_arguments(paths, threads, runs, repeats, cpu_mask)
     sizes = {name: _size(path) for name, path in paths.items()}
     program = read_binary(Path(binary))
+    if not isinstance(transport, Transport):
+        raise TypeError(
+            "Expected `transport` to be an AdbTransport or an SshTransport, received: "
+            f"transport={transport!r}. Pass SshTransport('pi@host'), for example."
+        )
     machine = transport.architecture()
     check_runs_on(program, machine, transport.name)
     mask = None if cpu_mask is None else _digits(cpu_mask)
@@ -114,9 +129,8 @@ def benchmark(
 def _read(result: CommandResult, path: Path, device: str) -> BenchmarkOutput:
     output = None if result.status else parse_output(result.text)
     if output is None:
-        raise DeviceError(
-            f"The benchmark of '{path}' failed on {device}: {why_it_failed(result)}."
-        )
+        cause = ended(why_it_failed(result))
+        raise DeviceError(f"The benchmark of '{path}' failed on {device}: {cause}")
     return output
 
 
@@ -159,7 +173,14 @@ def _digits(cpu_mask: str) -> str:
 
 
 def _size(path: Path) -> int:
-    with path.open("rb") as file:  # So that one that cannot be read is noticed here.
+    """The size of a .tflite file; raises if it is none or cannot be read."""
+    with path.open("rb") as file:
+        begin = file.read(_BEGIN)
+        if not begin.endswith(FILE_IDENTIFIER):
+            raise ValueError(
+                f"Expected '{path}' to be a .tflite file, received one that begins "
+                f"with {begin!r}."
+            )
         return os.fstat(file.fileno()).st_size
 
 

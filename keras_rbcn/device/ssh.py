@@ -17,6 +17,7 @@ from keras_rbcn.device.transport import (
     CommandResult,
     Transport,
     call,
+    ended,
     last_line,
 )
 
@@ -150,5 +151,5 @@ class SshTransport(Transport):
     def _cause(self, result: CommandResult) -> str:
         for pattern, cause in _CAUSES:
             if re.search(pattern, result.stderr):
-                return f"Cannot reach {self.name}: {cause}."
+                return f"Cannot reach {self.name}: {ended(cause)}"
         return f"Cannot reach {self.name}: ssh says {last_line(result)!r}."

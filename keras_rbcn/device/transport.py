@@ -190,7 +190,8 @@ class Transport(abc.ABC):
     def _refusal(self, what: str, result: CommandResult) -> str:
         text = result.text
         reason = next((why for said, why in _REFUSED.items() if said in text), None)
-        return f"Cannot put {what} on {self.name}: {reason or last_line(result)}."
+        cause = ended(reason or last_line(result))
+        return f"Cannot put {what} on {self.name}: {cause}"
 
 
 def last_line(result: CommandResult) -> str:
@@ -198,6 +199,11 @@ def last_line(result: CommandResult) -> str:
     lines = (result.stdout + "\n" + result.stderr).split("\n")
     written = [line.strip() for line in lines if line.strip()]
     return written[-1].rstrip(".") if written else f"exit status {result.status}"
+
+
+def ended(text: str) -> str:
+    """The end of a sentence, with a full stop unless it ends in a question."""
+    return text if text.endswith("?") else f"{text}."
 
 
 def call(

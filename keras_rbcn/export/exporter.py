@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from keras_rbcn.quantization.quantize import SAMPLES
 from keras_rbcn.tflite import interpreters
 from keras_rbcn.tflite.flatbuffer import InvalidModelError, parse
 from keras_rbcn.tflite.interpreter import TFLiteModel
+from keras_rbcn.tflite.quantization import Quantization
 
 logger = logging.getLogger("keras_rbcn.export")
 _EXPORT_LOCK = threading.Lock()
@@ -186,6 +187,7 @@ def _convert_and_verify(
         raise ExportError(matching.explain(), report, matching.failed)
     logger.info("Comparing file and student on %d samples", len(samples[0]))
     run = run_student(student, signature, samples)
+    _check_numbers(student, run.outputs, data)
     if matching.roundings:
         int8 = int8_report(student, source, signature, samples, run.outputs)
         report = dataclasses.replace(report, int8=int8)
@@ -220,6 +222,21 @@ def _check_int8_paddings(conversion: Conversion) -> None:
             f"int8: {', '.join(names)}. Nothing was written. Use pad_values=1.0, or "
             "float32 outputs.",
             layers=tuple(names),
+        )
+
+
+def _check_numbers(student: Any, outputs: list[np.ndarray], data: str) -> None:
+    """Raises ValueError if what the student says is no number."""
+    wrong = np.zeros(len(outputs[0]), bool)
+    for array in outputs:
+        if array.dtype.kind == "f":
+            wrong |= np.isnan(array).reshape(len(array), -1).any(1)
+    if wrong.any():
+        raise ValueError(
+            f"Expected model '{student.name}' to give numbers, received: NaN for "
+            f"{int(wrong.sum())} of {len(wrong)} samples of {data}. Nothing was "
+            "written. Look for NaN and infinity in its weights: "
+            "[w.name for w in model.weights if not np.isfinite(w).all()]."
         )
 
 
@@ -266,18 +283,22 @@ def _report(
     origin: dict[str, Any],
 ) -> ExportReport:
     operators = describe_operators(file.graph, student, matching)
-    inputs = zip(file.input_names, file.input_shapes, file.input_dtypes, strict=True)
-    outputs = zip(
-        file.output_names, file.output_shapes, file.output_dtypes, strict=True
-    )
     return ExportReport(
         path=str(target),
         runtime=runtime,
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        inputs=tuple(ValueInfo(name, shape, str(kind)) for name, shape, kind in inputs),
-        outputs=tuple(
-            ValueInfo(name, shape, str(kind)) for name, shape, kind in outputs
+        inputs=_values(
+            file.input_names,
+            file.input_shapes,
+            file.input_dtypes,
+            file.input_quantizations,
+        ),
+        outputs=_values(
+            file.output_names,
+            file.output_shapes,
+            file.output_dtypes,
+            file.output_quantizations,
         ),
         layers=operators,
         operator_counts=dict(Counter(row.operator for row in operators)),
@@ -287,6 +308,20 @@ def _report(
         versions=_versions(runtime),
         promise=account(student, content, target, operators),
         provenance=origin,
+    )
+
+
+def _values(
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    dtypes: Sequence[np.dtype],
+    quantizations: Sequence[Quantization | None],
+) -> tuple[ValueInfo, ...]:
+    return tuple(
+        ValueInfo(name, shape, str(dtype), quantization)
+        for name, shape, dtype, quantization in zip(
+            names, shapes, dtypes, quantizations, strict=True
+        )
     )
 
 

@@ -114,6 +114,17 @@ class QuantizedLayer(tfmot.QuantizeWrapperV2):
             num_bits=8, per_axis=False, symmetric=False, narrow_range=False
         )
 
+    @property
+    def trainable_weights(self) -> list[Any]:
+        """Those of the layer, of which TFMOT's wrapper keeps the kernel for itself."""
+        return super().trainable_weights if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Any]:
+        """The ranges, and all of a layer that is not trained."""
+        frozen = [] if self.trainable else super().trainable_weights
+        return [*frozen, *super().non_trainable_weights]
+
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self._ranges = {

@@ -146,6 +146,7 @@ def _copy(model: Any, configs: dict[Any, Int8Config], name: str) -> Any:
             copies.append((layer, copy))
             return copy
         wrapper = QuantizedLayer(copy, configs[layer], name=layer.name)
+        wrapper.trainable = layer.trainable
         wrappers[layer.name] = (layer, wrapper)
         return wrapper
 

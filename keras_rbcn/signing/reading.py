@@ -68,7 +68,9 @@ def read_bundle(
         contents, source = decrypt(path, decryption_key), f"bundle '{path}'"
     else:
         if is_encrypted(path):
-            raise ValueError(f"The bundle '{path}' is encrypted: pass its key.")
+            raise ValueError(
+                f"The bundle '{path}' is encrypted: pass its key as `decryption_key`."
+            )
         folder = bundle_folder(path)
         contents = read_to_verify(folder) if verified else read_folder(folder)
         source = f"bundle '{folder}'"

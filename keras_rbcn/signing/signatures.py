@@ -200,7 +200,18 @@ def read_to_verify(folder: Path) -> dict[str, bytes]:
     try:
         return read_folder(folder)
     except BundleError as error:
+        # Most likely no bundle at all: then it is no use to say what is odd in it.
+        if not (folder / SIGNATURE_NAME).exists():
+            raise _not_signed(f"bundle '{folder}'") from error
         raise SignatureError(str(error), error.files) from error
+
+
+def _not_signed(source: str) -> SignatureError:
+    return SignatureError(
+        f"The {source} is not signed: it has no '{SIGNATURE_NAME}'. Sign it with "
+        "keras-rbcn sign.",
+        [SIGNATURE_NAME],
+    )
 
 
 def load_trusted(
@@ -245,11 +256,7 @@ def verify_contents(
 
         from keras_rbcn.signing.manifest import MemoryHashing
     if SIGNATURE_NAME not in contents:
-        raise SignatureError(
-            f"The {source} is not signed: it has no '{SIGNATURE_NAME}'. Sign it with "
-            "keras-rbcn sign.",
-            [SIGNATURE_NAME],
-        )
+        raise _not_signed(source)
     content = contents[SIGNATURE_NAME]
     files = {name: data for name, data in contents.items() if name != SIGNATURE_NAME}
     signature = parse_signature(content, source)

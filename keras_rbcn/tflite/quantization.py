@@ -36,6 +36,10 @@ class Quantization:
         steps = integers.astype(np.int32) - self.zero_point
         return steps.astype(np.float32) * np.float32(self.scale)
 
+    def __str__(self) -> str:
+        # As many digits as tell this float32 from all others.
+        return f"scale {np.float32(self.scale)!s}, zero point {self.zero_point}"
+
 
 def given_to(file: Any, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Real numbers as a file is to be given them: integers where it wants these.

@@ -527,3 +527,24 @@ def test_a_1_bit_model_with_real_layers_in_integers(tmp_path):
     expected = _softmax(student.predict(image[None] / 127.5 - 1, verbose=0))[0]
     received = {p.label: p.score for p in bundle.classify(image)}
     np.testing.assert_allclose([received[name] for name in LABELS], expected, atol=0.1)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_comes_into_the_folder_meanwhile_is_not_lost(
+    student, images, overwrite, tmp_path
+):
+    folder = tmp_path / "bundle"
+
+    class Data(keras.utils.Sequence):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            folder.mkdir(exist_ok=True)
+            (folder / "notes.txt").write_text("mine")
+            return images
+
+    with pytest.raises(ValueError, match=r"notes\.txt|to be new or empty"):
+        export_bundle(student, folder, verify_data=Data(), overwrite=overwrite)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

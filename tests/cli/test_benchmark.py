@@ -16,14 +16,14 @@ __all__ = ["_running_sshd", "arm_elf", "fake_adb", "local_elf", "sshd", "stand_i
 @pytest.fixture
 def model(tmp_path):
     path = tmp_path / "my student.tflite"
-    path.write_bytes(bytes(1000))
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(992))
     return path
 
 
 @pytest.fixture
 def other(tmp_path):
     path = tmp_path / "teacher.tflite"
-    path.write_bytes(bytes(4000))
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(3992))
     return path
 
 
@@ -72,7 +72,7 @@ def test_a_device_that_cannot_be_used_is_one_line(run, fake_adb, model, arm_elf)
         (["--adb", "--ssh-option", "Port=1"], "--ssh-option is for --ssh"),
         (["--ssh", "-oX=1"], "host='-oX=1'"),
         (["--ssh", ""], "host=''"),
-        (["--adb", "--cpu-mask", "x"], "cpu_mask='x'"),
+        (["--adb", "--cpu-mask", "x"], "received: --cpu-mask x"),
         (["--adb", "--threads", "0"], "--threads"),
         (["--adb", "--float", "none.tflite"], "there is no file 'none.tflite'"),
         (["--adb", "--plot", "latency.txt"], "does not end in .png"),
@@ -82,6 +82,14 @@ def test_a_device_that_cannot_be_used_is_one_line(run, fake_adb, model, arm_elf)
 def test_slips_are_told(run, model, arm_elf, arguments, said):
     result = run("benchmark", model, "--binary", arm_elf, *arguments)
     assert_user_error(result, said)
+
+
+def test_a_file_of_another_kind_is_told_before_the_device_is_asked(
+    run, fake_adb, arm_elf
+):
+    fake_adb.says("adb: no devices/emulators found")
+    result = run("benchmark", __file__, "--adb", "--binary", arm_elf)
+    assert_user_error(result, "test_benchmark.py' to be a .tflite file", "The c")
 
 
 def test_a_program_is_needed(run, model):

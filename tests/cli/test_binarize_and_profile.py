@@ -95,7 +95,7 @@ def test_wishes_and_style_of_binarize(folder, run, tmp_path):
         ("teacher.keras", "teacher.keras", (), "named twice"),
         ("teacher.keras", "out.keras", ("--report", "out.keras"), "named twice"),
         ("teacher.keras", "out.keras", ("--style", "larq"), "--style"),
-        ("teacher.keras", "out.keras", ("--real", "fourth"), "real='fourth'"),
+        ("teacher.keras", "out.keras", ("--real", "fourth"), "--real fourth"),
         ("teacher.keras", "out.keras", ("--binary", "scores"), "'scores'"),
         ("teacher.keras", None, (), "STUDENT.keras"),
     ],

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from outcomes import assert_user_error, files_in
+from PIL import Image
 
 from keras_rbcn import Bundle, ImagePreprocessing
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.signing.encryption import MAGIC
+from keras_rbcn.signing.folders import MAX_FILES
 
 
 def _student():
@@ -100,6 +103,21 @@ def test_arrays(here, run, data):
     assert_user_error(result, "does not say how an image becomes")
 
 
+def test_names_are_no_markup(here, run):
+    arguments = (
+        "student.keras",
+        "odd",
+        "--verify-data",
+        "images",
+        "--name",
+        "[/x] [b]",
+    )
+    assert run("bundle", *arguments).exit_code == 0
+    result = run("classify", "odd", "images")
+    assert result.exit_code == 0
+    assert "[/x] [b]" in result.stdout
+
+
 def test_classify(here, run):
     _write(run)
     paths = sorted(Path("images").rglob("*.png"))
@@ -165,7 +183,8 @@ def test_an_export_that_fails(here, run):
         (("none.keras", "b"), "none.keras"),
         (("student.keras", "student.keras"), "is a file"),
         (("student.keras", "none/b"), "Create 'none'"),
-        (("student.keras", "images"), "to be new or empty"),
+        (("student.keras", "images"), "FOLDER to be new or empty"),
+        (("student.keras", "images"), "pass --overwrite to replace"),
         (("student.keras", "images", "--overwrite"), "older bundle"),
         (("student.keras", "b", "--labels", "none.txt"), "none.txt"),
         (("student.keras", "b", "--labels", "student.keras"), "label a line"),
@@ -177,11 +196,11 @@ def test_an_export_that_fails(here, run):
         (("student.keras", "b", "--crop-fraction", "0.5"), "needs --rescale"),
         (
             ("student.keras", "b", "--rescale", "0", "1", "--crop-fraction", "2"),
-            "`crop_fraction`",
+            "--crop-fraction 2.0",
         ),
         (("student.keras", "b", "--verify-data", "none"), "none"),
         (("student.keras", "b", "--verify-data", "three.txt"), "three.txt"),
-        (("student.keras", "b", "--name", " "), "`name`"),
+        (("student.keras", "b", "--name", " "), "Expected --name"),
         (("student.keras", "b", "--runtime", "coreml"), "coreml"),
         (("vector.keras", "b", "--verify-data", "images"), "images of 1, 3 or 4"),
         (("vector.keras", "b", "--rescale", "0", "1"), "images of 1 or 3 channels"),
@@ -208,6 +227,11 @@ def test_mistakes_write_nothing(here, run, arguments, fragment):
         (("pets", "images", "--top", "0"), "--top"),
         (("pets", "images", "--verify-key", "none.pem"), "none.pem"),
         (("pets", "images", "--key", "env:NO_SUCH"), "NO_SUCH"),
+        (("alone/model.tflite", "images"), "Run it by keras-rbcn predict"),
+        (("alone", "images"), "to hold 'metadata.json'"),
+        (("plain", "images"), "--rescale of keras-rbcn bundle"),
+        (("plain", "images"), "give keras-rbcn predict its inputs"),
+        (("secret.rbcn", "images"), "pass its key as --key"),
         (("images", "images"), "not written by export_bundle"),
         (("pets",), "IMAGES"),
     ],
@@ -215,7 +239,65 @@ def test_mistakes_write_nothing(here, run, arguments, fragment):
 def test_mistakes_of_classify(here, run, arguments, fragment):
     _write(run, "--runtime", "litert")
     Path("empty").mkdir()
+    Path("secret.rbcn").write_bytes(MAGIC)
+    Path("alone").mkdir()
+    Path("alone/model.tflite").write_bytes(Path("pets/model.tflite").read_bytes())
+    for number in range(MAX_FILES):
+        Path("alone", f"{number}.txt").touch()
+    if "plain" in arguments:
+        result = run(
+            *("bundle", "student.keras", "plain", "--runtime", "litert"),
+            *("--verify-data", "numbers.npz"),
+        )
+        assert "warning: the bundle does not say how pixels" in result.stderr
     assert_user_error(run("classify", *arguments), fragment)
+
+
+def test_what_takes_no_images_is_not_to_be_rescaled(here, run):
+    inputs = [keras.Input((4,), name="a"), keras.Input((4,), name="b")]
+    keras.Model(inputs, keras.layers.Add()(inputs)).save("two.keras")
+    values = np.ones((3, 4), "float32")
+    np.savez("two.npz", a=values, b=values)
+    result = run("bundle", "two.keras", "two", "--verify-data", "two.npz")
+    assert result.exit_code == 0, result.stderr
+    assert "rescale" not in result.stderr
+
+
+def test_warnings_speak_of_options(here, run):
+    result = run("bundle", "student.keras", "b", "--runtime", "litert")
+    assert result.exit_code == 0, result.stderr
+    assert "no --verify-data was given" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["colour.bmp", "colour.gif", "cmyk.jpg"])
+def test_files_of_any_colours_for_a_grey_model(here, run, name):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(inputs)
+    keras.Model(inputs, keras.layers.Dense(3)(x)).save("grey.keras")
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (8, 8, 3)).astype("uint8")
+    Path("photos").mkdir()
+    image = Image.fromarray(pixels)
+    image = image.convert("CMYK") if name == "cmyk.jpg" else image
+    image.save(Path("photos", name))
+    result = run(
+        *("bundle", "grey.keras", "grey", "--verify-data", "photos"),
+        *("--runtime", "litert"),
+    )
+    assert result.exit_code == 0, result.stderr
+    result = run("classify", "grey", f"photos/{name}")
+    assert result.exit_code == 0, result.stderr
+    result = run("predict", "grey/model.tflite", "photos", "--output", "out.npz")
+    assert result.exit_code == 0, result.stderr
+    bundle = Bundle("grey")
+    with Image.open(Path("photos", name)) as image:
+        colours = np.asarray(image.convert("RGB"))
+    expected = bundle.model.predict(bundle.preprocess(colours))
+    with np.load("out.npz") as written:
+        received = written[bundle.model.output_names[0]]
+    # TensorFlow and Pillow turn CMYK into colours by formulas of their own.
+    atol = 0.1 if name == "cmyk.jpg" else 1e-5
+    np.testing.assert_allclose(received, expected, atol=atol)
 
 
 def test_the_commands_are_listed(run):

@@ -126,7 +126,7 @@ def test_a_folder_for_a_model_that_takes_no_images(folder, shapes):
     ("images", "options", "fragment"),
     [
         ("empty", (), "to hold images (.bmp"),
-        ("broken", (), "0.png' as an image: remove it"),
+        ("broken", (), "0.png' as an image: it is damaged"),
         ("none", (), "no file"),
         ("images", ("--rescale", "1", "0"), "rescale=(1.0, 0.0)"),
         ("floats.npz", ("--rescale", "0", "1"), "of type uint8"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from outcomes import assert_user_error, files_in
 
+from keras_rbcn.signing.folders import MAX_FILES
+
 FILES = {"labels.txt": b"cat\n", "model.tflite": b"a model", "report.json": b"{}"}
 
 
@@ -58,6 +60,12 @@ def test_an_altered_bundle(here, run):
 
 def test_an_unsigned_bundle(here, run):
     assert_refused(run("verify", "bundle", "--key", "public.pem"), "not signed")
+    # Nor is what is no bundle, whatever lies beside.
+    for number in range(MAX_FILES):
+        Path(f"{number}.txt").touch()
+    Path("model.tflite").write_bytes(b"a model")
+    for path in ("model.tflite", "."):
+        assert_refused(run("verify", path, "--key", "public.pem"), "'.' is not signed")
 
 
 def test_encrypt_and_decrypt(here, run, monkeypatch):
@@ -121,7 +129,8 @@ def test_passwords(here, run, monkeypatch, option):
     value = "PASSWORD" if option == "--password-env" else "password.txt"
     names = ("--private", "locked.pem", "--public", "locked_public.pem")
     assert run("keygen", *names, option, value).exit_code == 0
-    assert_user_error(run("sign", "bundle", "--key", "locked.pem"), "has a password")
+    result = run("sign", "bundle", "--key", "locked.pem")
+    assert_user_error(result, "password: pass --password-env or --password-file")
     result = run("sign", "bundle", "--key", "locked.pem", option, value)
     assert result.exit_code == 0, result.stderr
     assert run("verify", "bundle", "--key", "locked_public.pem").exit_code == 0
@@ -229,3 +238,21 @@ def test_the_commands_are_listed(run):
     listed = run("--help").output
     for command in ("keygen", "sign", "verify", "encrypt", "decrypt"):
         assert f" {command} " in listed
+
+
+def test_a_password_is_for_private_keys(run, tmp_path):
+    key = tmp_path / "secret.key"
+    result = run("keygen", "--encryption", key, "--password-env", "NAME")
+    assert result.exit_code == 2
+    assert "--password-env" in result.stderr
+    assert not key.exists()
+
+
+def test_keys_come_together_or_not_at_all(run, tmp_path):
+    pair = tmp_path / "private.pem", tmp_path / "public.pem"
+    (tmp_path / "secret.key").write_text("mine")
+    files = ("--private", pair[0], "--public", pair[1])
+    result = run("keygen", *files, "--encryption", tmp_path / "secret.key")
+    assert result.exit_code == 2
+    assert "secret.key exists" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]

@@ -15,5 +15,6 @@ def files(tmp_path):
         "int8": "ü.tflite",
     }
     for number, name in enumerate(names.values(), start=1):
-        (tmp_path / name).write_bytes(bytes(1000 * number))
+        content = b"\x1c\0\0\0TFL3" + bytes(1000 * number - 8)
+        (tmp_path / name).write_bytes(content)
     return {name: tmp_path / file for name, file in names.items()}

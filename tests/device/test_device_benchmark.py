@@ -1,6 +1,7 @@
 """The benchmark: over a real sshd, and with an adb for 64-bit ARM."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -222,6 +223,19 @@ def test_arguments_are_checked_before_the_device_is_asked(
 ):
     values = {"files": files, "transport": None, "binary": arm_elf} | arguments
     with pytest.raises(ValueError, match=said):
+        benchmark(**values)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"files": "m.tflite"}, "files='m.tflite'. Pass {'1-bit'"),
+        ({"transport": "pi@host"}, "transport='pi@host'. Pass SshTransport"),
+    ],
+)
+def test_arguments_of_other_types(files, arm_elf, arguments, said):
+    values = {"files": files, "transport": None, "binary": arm_elf} | arguments
+    with pytest.raises(TypeError, match=re.escape(said)):
         benchmark(**values)
 
 

@@ -138,8 +138,8 @@ def test_what_it_refuses(programs, bundles, tmp_path):
         (tmp_path / "labels", image, "1 labels for 3 scores"),
         (tmp_path / "other", image, "how images become inputs"),
         (tmp_path / "cut", image, "is no bundle"),
-        (tmp_path / "none", image, "is no bundle"),
-        (bundles / "litert", "none.png", "none.png"),
+        (tmp_path / "none", image, "is no bundle: there is no file '.*json'$"),
+        (bundles / "litert", "none.png", "there is no file 'none.png'$"),
         (bundles / "litert", __file__, "test_raspberry_pi.py"),
     ):
         with pytest.raises(SystemExit, match=f"error: .*{fragment}"):

@@ -18,6 +18,7 @@ from keras_rbcn.export import ExportError, ExportReport, export_tflite
 from keras_rbcn.export.document.figures import Bins
 from keras_rbcn.export.document.markup import clean
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.tflite import TFLiteModel
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
 _VOID = {"meta", "br", "img", "link", "input"}
@@ -81,6 +82,7 @@ def page(report):
 
 
 def test_the_summary(report, page):
+    assert "8 bits" not in page.text
     assert "✓ The file computes what its student does" in page.text
     values = {}
     for header, *rows in page.tables:
@@ -156,6 +158,8 @@ def test_what_int8_costs(tmp_path):
         *("layer", "values", "range of 8 bits", "values there were", "cut off")
     )
     assert [row[0] for row in rows] == [one.layer for one in report.int8.ranges]
+    assert "takes a few of them to the neighbour of the student's integer" in page.text
+    assert "is not known" not in page.text
     share = f"{report.int8.class_agreement:.1%}"
     assert f"The class is the same for {share} of the samples" in page.text
     # As if the ranges were those of other data, for which the export fails.
@@ -164,6 +168,53 @@ def test_what_int8_costs(tmp_path):
     page = Page(dataclasses.replace(report, int8=int8).to_html())
     assert "✗ The ranges of values in int8" in page.text
     assert "50% of them are cut off" in page.text
+
+
+def test_what_integers_stand_for(tmp_path):
+    report = exported(
+        residual_network(),
+        tmp_path,
+        real_layers="int8",
+        calibration_data=images(32),
+        input_type="int8",
+        output_type="int8",
+    )
+    file = TFLiteModel(tmp_path / "model.tflite")
+    told = {
+        value.name: (str(np.float32(meaning.scale)), meaning)
+        for value, meaning in zip(
+            (*report.inputs, *report.outputs),
+            (*file.input_quantizations, *file.output_quantizations),
+            strict=True,
+        )
+    }
+    in_json = json.loads(report.to_json())
+    for value in (*in_json["inputs"], *in_json["outputs"]):
+        _, meaning = told[value["name"]]
+        assert value["quantization"] == {
+            "scale": meaning.scale,
+            "zero_point": meaning.zero_point,
+        }
+    rows = Page(report.to_html()).table("name", "", "shape", "type", "integers")
+    assert len(rows) == 2
+    printed = " ".join(str(report).split())
+    for name, _, _, dtype, integers in rows:
+        scale, meaning = told[name]
+        assert (dtype, integers) == (
+            "int8",
+            f"scale {scale}, zero point {meaning.zero_point}",
+        )
+        assert f"{name}: int8, {integers}" in printed
+    assert ExportReport.from_json(report.to_json()) == report
+    # As a release wrote it that did not tell.
+    for value in (*in_json["inputs"], *in_json["outputs"]):
+        del value["quantization"]
+    older = ExportReport.from_json(json.dumps(in_json))
+    assert [value.quantization for value in (*older.inputs, *older.outputs)] == [
+        None
+    ] * 2
+    assert "integer input" not in str(older)
+    assert Page(older.to_html()).table("name", "", "shape", "type", "integers")
 
 
 def test_a_model_without_parameters_has_no_plot_of_them(tmp_path):

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from random_networks import randomize
 
 from keras_rbcn._backend import keras, tf
 from keras_rbcn._files import replacing
@@ -171,3 +172,30 @@ def test_a_model_may_branch_on_its_inputs(tmp_path):
     model(images)
     report = export_tflite(model, tmp_path / "m.tflite", images[:1])
     assert report.operator_counts["LceBconv2d"] == 1
+
+
+@pytest.mark.parametrize("offset", [1.0, 1e6])
+def test_a_large_channel_does_not_hide_the_others(offset, tmp_path):
+    """Whether a sign is close to zero was judged by the largest value of a layer."""
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(8, 3, padding="same")(inputs)
+    # Zeros are padded, and the kernel is larger than the map: the file is wrong.
+    x = RectifiedConv2D(8, 3, dilation_rate=3, padding="same", pad_values=0.0)(x)
+    x = layers.BatchNormalization(name="bn")(x)
+    x = layers.BatchNormalization()(RectifiedConv2D(8, 3)(x))
+    model = keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x)))
+    randomize(model, seed=0)
+    beta = model.get_layer("bn").beta
+    beta.assign(np.append(offset, beta.numpy()[1:]))
+    data = np.random.default_rng(0).normal(size=(32, 4, 4, 3)).astype("float32")
+    with pytest.raises(ExportError, match="does not compute"):
+        export_tflite(model, tmp_path / "m.tflite", data)
+
+
+def test_a_student_that_gives_no_numbers_is_refused(student, images, tmp_path):
+    """On the signs of the file, the student was right."""
+    variance = student.layers[1].moving_variance
+    variance.assign(np.full(variance.shape, np.nan))
+    with pytest.raises(ValueError, match="to give numbers, received: NaN for 16 of 16"):
+        export_tflite(student, tmp_path / "m.tflite", images)
+    assert not (tmp_path / "m.tflite").exists()

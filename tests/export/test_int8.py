@@ -149,6 +149,22 @@ def test_the_report_says_what_it_costs(network, images, tmp_path):
     (first,) = [one for one in int8.ranges if one.layer == "first"]
     assert (first.lowest, first.highest) == (images.min(), images.max())
     assert first.clipped == 0
+    # As the file has it.
+    graph = TFLiteModel(tmp_path / "model.tflite").graph
+    told = {
+        ((-128 - zero_point) * scale, (127 - zero_point) * scale)
+        for scale, zero_point in (
+            tensor.quantization
+            for tensor in graph.tensors
+            if tensor.dtype == np.int8 and tensor.quantization is not None
+        )
+    }
+    for one in int8.ranges:
+        np.testing.assert_allclose(
+            min(abs(np.subtract((one.low, one.high), ends)).max() for ends in told),
+            0,
+            atol=1e-5 * (one.high - one.low),
+        )
     assert report.to_dict()["int8"]["layers"] == list(int8.layers)
 
 
@@ -180,6 +196,12 @@ def test_a_student_that_was_trained_on(network, images, tmp_path):
     report = export_tflite(model, path, images, real_layers="int8")
     assert kinds(report) == {"int8"}
     assert report.int8.class_agreement is None
+    printed = " ".join(str(report).split())
+    assert "same class as in float32: not known" in printed
+    page = report.to_html()
+    assert "how often its classes, are those of a student in float32 is not known" in (
+        page
+    )
     with pytest.raises(ValueError, match=r"Export it with real_layers='int8'\."):
         export_tflite(model, path, images)
     with pytest.raises(ValueError, match="has its ranges"):

@@ -100,3 +100,21 @@ def test_a_model_that_trained_the_student_stands_for_it(images):
     student = network(RectifiedConv2D, layers.Dense(CLASSES, name="last"))
     small = quantize_real_layers(RBCNModel(student), images)
     assert type(small.get_layer("last")).__name__ == "QuantizedLayer"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_frozen_layers_stay_as_they_are(when, images):
+    student = network(RectifiedConv2D, ENDS["logits"])
+    student.get_layer("first").trainable = when != "before"
+    small = quantize_real_layers(student, images)
+    first = small.get_layer("first")
+    first.trainable = when != "after" and first.trainable
+    assert not first.trainable_weights
+    assert len(first.weights) == len(small.get_layer("first").non_trainable_weights)
+    model = RBCNModel(small)
+    model.compile("adam", "mse")
+    before = first.kernel.numpy()
+    last = small.layers[-1].kernel.numpy()
+    model.fit(images, np.ones((SAMPLES, CLASSES)), verbose=0)
+    np.testing.assert_array_equal(first.kernel.numpy(), before)
+    assert np.abs(small.layers[-1].kernel.numpy() - last).max() > 0

@@ -58,8 +58,7 @@ class Agreement:
         samples: Number of samples compared.
         max_difference: Largest absolute difference of an output value.
         mean_difference: Mean absolute difference of the output values.
-        median_relative_difference: Median over the samples of their largest
-            difference, as a share of the spread of the output's channel.
+        median_relative_difference: Median of `relative_differences`.
         beyond_rounding: Share of samples with a difference that rounding does not
             explain (more than 1e-4 of the spread of the output's channel).
         undecided: Share of samples for which an input of a 1-bit layer lies so close
@@ -75,7 +74,10 @@ class Agreement:
         rounding_limit: The difference, as a share of the spread of the output's
             channel, up to which rounding explains it.
         relative_differences: Of each sample, its largest difference as a share of the
-            spread of the output's channel.
+            spread of the output's channel. What a float32 of the number's size is
+            rounded by itself, 8 units in the last place, is taken off the difference
+            first. The spread goes from the 5th to the 95th percentile; that of a
+            probability counts as a tenth of the largest one of all classes at least.
         undecided_samples: Of each sample, whether it is among those of `undecided`.
         samples_on_file_signs: Number of samples that the student was run on with the
             signs that the file computed: all if many are beyond rounding, or else only

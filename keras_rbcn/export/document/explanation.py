@@ -7,9 +7,21 @@ from keras_rbcn.export.document.promise import Promise
 from keras_rbcn.export.int8.costs import Int8Report
 
 
-def explain_agreement(agreement: Agreement) -> list[str]:
-    """What was measured of an agreement, and what it means, a paragraph each."""
+def explain_agreement(agreement: Agreement, int8: bool = False) -> list[str]:
+    """What was measured of an agreement, and what it means, a paragraph each.
+
+    Args:
+        agreement: What was measured.
+        int8: Whether values of the file are rounded to 8 bits.
+    """
     paragraphs = [_differences(agreement), _close_to_zero(agreement)]
+    if int8:
+        paragraphs.append(
+            "Values of 8 bits are rounded in both, and the file, which sums integers "
+            "and rounds once, takes a few of them to the neighbour of the student's "
+            "integer. One such integer moves outputs by a step of 8 bits, or flips "
+            "signs behind it: that is more than rounding of real numbers does."
+        )
     if agreement.samples_on_file_signs == agreement.samples:
         return [*paragraphs, *_all_on_file_signs(agreement), *_unread(agreement)]
     if agreement.samples_on_file_signs:
@@ -30,7 +42,8 @@ def _differences(agreement: Agreement) -> str:
         f"{agreement.samples} samples of {source} went through file and student. Their "
         f"outputs differ by at most {agreement.max_difference:.2g}, and by "
         f"{agreement.mean_difference:.2g} on average. As a share of how far the "
-        "channel of an output spreads, the largest difference of a sample is "
+        "channel of an output spreads, and less what a float32 of that size is rounded "
+        "by itself, the largest difference of a sample is "
         f"{agreement.median_relative_difference:.2g} in the median; up to "
         f"{agreement.rounding_limit:g} is what rounding explains, and "
         f"{_beyond(agreement)} of the samples lie beyond."
@@ -56,8 +69,9 @@ def _few_on_file_signs(agreement: Agreement) -> str:
     beyond, flipped = _beyond(agreement), agreement.samples_with_differing_signs
     share = "all" if flipped == beyond else f"{flipped}"
     return (
-        f"For the {beyond} samples beyond rounding the signs were read from the file, "
-        "and the student went on with them in the place of its own. "
+        f"For the {beyond} samples beyond rounding the signs, and values of 8 bits if "
+        "there are any, were read from the file, and the student went on with them in "
+        "the place of its own. "
         f"{_flips(agreement)} They lie in {share} of these samples. {_left(agreement)}"
     )
 
@@ -140,6 +154,13 @@ def explain_int8(int8: Int8Report) -> list[str]:
             "From the student in float32 the outputs of that one are "
             f"{int8.median_relative_difference:.2g} of their spread away, in the "
             "median over the samples."
+        )
+    else:
+        text += (
+            " The file is compared with a student that came with its ranges, and was "
+            "trained on with them perhaps. How far its outputs, and how often its "
+            "classes, are those of a student in float32 is not known: there is none "
+            "here to compare with. Evaluate both on the same data."
         )
     if int8.class_agreement is not None:
         text += f" The class is the same for {int8.class_agreement:.1%} of the samples."

@@ -63,7 +63,10 @@ def to_page(report: ExportReport) -> str:
         ("Inputs and outputs", _values(report)),
         ("Layers", _layers(report)),
         ("What was promised, and the file", _promise(report)),
-        ("Agreement with the student", _agreements(report.agreements)),
+        (
+            "Agreement with the student",
+            _agreements(report.agreements, report.int8 is not None),
+        ),
         *([("What int8 costs", _int8(report.int8))] if report.int8 else []),
         ("Provenance", _provenance(report.provenance)),
         ("Versions", _versions(report.versions)),
@@ -128,12 +131,17 @@ def _short_agreement(agreement: Agreement) -> str:
 
 def _values(report: ExportReport) -> Element:
     def row(kind: str, value: ValueInfo) -> Sequence[str]:
-        return value.name, kind, _shape(value.shape), value.dtype
+        integers = "-" if value.quantization is None else str(value.quantization)
+        return value.name, kind, _shape(value.shape), value.dtype, integers
 
     inputs = [row("input", value) for value in report.inputs]
     outputs = [row("output", value) for value in report.outputs]
-    header = ("name", "", "shape", "type")
-    return table("What goes in and what comes out", header, [*inputs, *outputs])
+    header = ("name", "", "shape", "type", "integers")
+    caption = (
+        "What goes in and what comes out; integers stand for (integer - zero point) * "
+        "scale"
+    )
+    return table(caption, header, [*inputs, *outputs])
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -197,7 +205,7 @@ def _bytes(bits: int, sign: str = "") -> str:
     return f"{bits / 8:{sign},.0f}" if bits else "0"
 
 
-def _agreements(agreements: Sequence[Agreement]) -> Iterator[Content]:
+def _agreements(agreements: Sequence[Agreement], int8: bool) -> Iterator[Content]:
     if not agreements:
         yield element("p", "The file was not compared.")
     for number, agreement in enumerate(agreements, start=1):
@@ -207,7 +215,7 @@ def _agreements(agreements: Sequence[Agreement]) -> Iterator[Content]:
             "Of each sample, the largest difference between file and student, as a "
             "share of how far the channel of that output spreads.",
         )
-        yield from _paragraphs(explain_agreement(agreement))
+        yield from _paragraphs(explain_agreement(agreement, int8))
         if agreement.signs:
             yield _sign_table(agreement)
 
@@ -245,7 +253,8 @@ def _int8(int8: Int8Report) -> Iterator[Content]:
         for row in int8.ranges
     ]
     header = ("layer", "values", "range of 8 bits", "values there were", "cut off")
-    yield table("Ranges of values in int8", header, rows, numbers=(4,))
+    caption = "Ranges of values in int8, as they are in the file"
+    yield table(caption, header, rows, numbers=(4,))
 
 
 def _provenance(provenance: dict[str, Any]) -> Content:

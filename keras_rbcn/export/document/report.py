@@ -16,6 +16,7 @@ from keras_rbcn._report import Report
 from keras_rbcn.export.document.agreement import Agreement
 from keras_rbcn.export.document.promise import Promise
 from keras_rbcn.export.int8.costs import Int8Report
+from keras_rbcn.tflite.quantization import Quantization
 
 # Of the JSON. It rises when older releases cannot read it any more.
 FORMAT_VERSION = 1
@@ -43,11 +44,21 @@ class OperatorReport:
 
 @dataclass(frozen=True)
 class ValueInfo:
-    """Name, shape (with the batch of one) and element type of an input or output."""
+    """An input or output of the file.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape, with the batch of one.
+        dtype: Its element type.
+        quantization: What its integers stand for, as in
+            `TFLiteModel.input_quantizations`; None for real numbers, and in reports of
+            releases that did not tell it.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    quantization: Quantization | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +201,11 @@ class ExportReport(Report):
         table.add_row("1-bit convolutions", str(len(self.binary_convolutions)))
         if self.missing:
             table.add_row("not 1-bit", ", ".join(self.missing))
+        for kind, values in (("input", self.inputs), ("output", self.outputs)):
+            for value in values:
+                if value.quantization is not None:
+                    text = f"{escape(value.name)}: {value.dtype}, {value.quantization}"
+                    table.add_row(f"integer {kind}", text)
         if self.int8 is not None:
             table.add_row("int8", _int8_row(self.int8))
         if not self.agreements:
@@ -209,6 +225,8 @@ def _int8_row(int8: Int8Report) -> str:
         text += f"; not {', '.join(int8.missing)}"
     if int8.class_agreement is not None:
         text += f"; same class as in float32: {int8.class_agreement:.1%} of samples"
+    elif int8.median_relative_difference is None:
+        text += "; same class as in float32: not known, as it came with its ranges"
     return text
 
 

@@ -20,7 +20,8 @@ class RangeUse:
         layer: Name of the layer.
         place: Where: its "inputs", its "outputs", or what it gives to its own
             activation, the "preactivation".
-        low: The smallest value that can be told.
+        low: The smallest value that the file can tell: zero must be an integer, so that
+            this is not to the last digit the range that was measured.
         high: The largest one.
         lowest: The smallest value that there was.
         highest: The largest one.
@@ -63,8 +64,9 @@ class Int8Report:
             `quantize_real_layers` leaves alone.
         ranges: How the samples' values fit the ranges, by layer.
         class_agreement: Share of the samples with the same largest output as of the
-            student in float32; None if there is no such student, or no output that is a
-            vector of scores.
+            student in float32; None if there is no such student, as for one that came
+            with its ranges and may have been trained on, or no output that is a vector
+            of scores.
         median_relative_difference: Median over the samples of their largest difference
             from that student, as a share of the spread of the output's channel.
     """

@@ -9,12 +9,15 @@ import numpy as np
 
 from keras_rbcn._samples import Signature
 from keras_rbcn.export.int8.costs import Int8Report, RangeUse
+from keras_rbcn.export.int8.roundings import quantization_of
 from keras_rbcn.export.verification import class_agreement, relative_differences
 from keras_rbcn.layers.binary_inputs import without_cached_functions
 from keras_rbcn.quantization.calibration import ROUNDING, watched_rounding
 from keras_rbcn.quantization.layers import QuantizedLayer, quantized_layers
 from keras_rbcn.quantization.quantize import layers_left_real
 
+# The smallest and the largest integer.
+_ENDS = np.array([-128, 127], np.int8)
 # Samples that a model runs on at a time.
 _BATCH = 16
 
@@ -94,7 +97,9 @@ def _ranges(
 
     def watch(layer: QuantizedLayer, place: str, values: Any) -> Any:
         if (layer, place) not in seen:
-            seen[layer, place] = _Seen(*layer.range_of(place))
+            meaning = quantization_of(*layer.range_of(place))
+            low, high = meaning.to_numbers(_ENDS).tolist()
+            seen[layer, place] = _Seen(low, high)
         seen[layer, place].note(values.numpy())
         return QuantizedLayer.round(layer, place, values, False)
 
