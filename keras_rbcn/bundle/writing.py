@@ -25,7 +25,7 @@ from keras_rbcn.bundle.metadata import (
 )
 from keras_rbcn.bundle.preprocessing import COLORS, ImagePreprocessing
 from keras_rbcn.bundle.reading import Bundle
-from keras_rbcn.bundle.values import inputs_of, kind_of_output, outputs_of
+from keras_rbcn.bundle.values import inputs_of, kinds_of_outputs, outputs_of
 from keras_rbcn.export import ExportError, ExportReport, export_tflite
 from keras_rbcn.signing.folders import SIGNATURE_NAME
 from keras_rbcn.tflite import TFLiteModel
@@ -113,7 +113,8 @@ def export_bundle(
     target = _check_folder(folder, overwrite)
     names = None if labels is None else check_labels(labels)
     _check_preprocessing(preprocessing, student)
-    if names is not None:
+    # A subclassed model does not know its outputs: the file does.
+    if names is not None and getattr(student, "outputs", None):
         shapes = [tuple(tensor.shape) for tensor in tf.nest.flatten(student.outputs)]
         _labelled_output(shapes, names)
     if name is not None and not (isinstance(name, str) and name.strip()):
@@ -166,7 +167,7 @@ def _metadata(
     labels: list[str] | None,
     preprocessing: ImagePreprocessing | None,
 ) -> Metadata:
-    outputs = outputs_of(file)
+    outputs, kinds = outputs_of(file), kinds_of_outputs(file)
     labelled = None
     if labels is not None:
         labelled = _labelled_output([value.shape for value in outputs], labels)
@@ -178,7 +179,7 @@ def _metadata(
         tuple(
             Output(
                 **vars(value),
-                kind=kind_of_output(file.graph, number),
+                kind=kinds[number],
                 labels=LABELS_NAME if number == labelled else None,
             )
             for number, value in enumerate(outputs)

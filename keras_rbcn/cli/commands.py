@@ -189,7 +189,8 @@ def predict(file: Path, images: Path, rescale: Rescale, output: Path | None) -> 
     if output is not None:
         named = dict(zip(model.output_names, outputs, strict=True))
         if samples.names is not None:
-            named = {"files": np.array(samples.names)} | named
+            key = "image_files" if "files" in named else "files"
+            named = {key: np.array(samples.names)} | named
         write_arrays(output, named)
         typer.echo(f"Wrote {output}")
 

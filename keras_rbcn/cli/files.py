@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,8 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Writes named arrays as an .npz file."""
-    # To an open file, since NumPy appends ".npz" to the names of others.
-    with written_beside(path) as beside, open(beside, "wb") as file:
-        np.savez(file, **arrays)
+    # Not by `np.savez`, which takes no array of the name "file".
+    with written_beside(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)

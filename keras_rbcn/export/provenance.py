@@ -17,6 +17,9 @@ from keras_rbcn.training.description import (
 )
 from keras_rbcn.training.record import steps_of
 
+# More than anyone means, and less than what JSON is written by can take.
+DEEPEST = 100
+
 
 def checked_provenance(given: Any) -> dict[str, Any]:
     """What the user tells, as plain values that no longer change.
@@ -101,6 +104,11 @@ def _check(value: Any, place: str, around: tuple[int, ...]) -> None:
     """Raises ValueError at what JSON cannot hold."""
     if id(value) in around:
         raise ValueError(f"Expected {place} to hold values, but it holds itself.")
+    if len(around) > DEEPEST:
+        raise ValueError(
+            f"Expected values that are nested at most {DEEPEST} deep, received deeper "
+            f"ones: {place[:60]}..."
+        )
     inside = (*around, id(value))
     if isinstance(value, Mapping):
         for name, one in value.items():

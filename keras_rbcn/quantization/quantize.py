@@ -85,11 +85,26 @@ def quantize_real_layers(
             "(Conv2D, Conv2DTranspose, DepthwiseConv2D or Dense), received none: there "
             "is nothing to bring to int8."
         )
+    _check_float32(student, configs)
     signature = input_signature(flat)
     arrays = first_samples(calibration_data, signature, samples, "calibration_data")
     copy = _copy(flat, configs, name or student.name)
     calibrate(copy, signature, arrays)
     return copy
+
+
+def _check_float32(model: Any, configs: dict[Any, Int8Config]) -> None:
+    others = {
+        layer.name: layer.compute_dtype
+        for layer in configs
+        if layer.compute_dtype != "float32"
+    }
+    if others:
+        raise ValueError(
+            f"Expected the layers of model '{model.name}' to compute in float32, to be "
+            f"rounded to 8 bits, received: {others}. Build it again with the policy "
+            "'float32', and copy its weights: student.set_weights(model.get_weights())."
+        )
 
 
 def layers_left_real(model: Any) -> list[Any]:

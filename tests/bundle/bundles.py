@@ -10,7 +10,7 @@ from keras_rbcn import ImagePreprocessing, export_bundle
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.bundle.labels import labels_file
 from keras_rbcn.bundle.metadata import Input, Metadata, ModelFile, Output
-from keras_rbcn.bundle.values import inputs_of, kind_of_output, outputs_of
+from keras_rbcn.bundle.values import inputs_of, kinds_of_outputs, outputs_of
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.tflite import TFLiteModel
 
@@ -91,7 +91,7 @@ def write_by_hand(folder, content, preprocessing=MINUS_ONE_TO_ONE, labels=LABELS
         ),
         tuple(Input(**vars(v), image=preprocessing) for v in inputs_of(file)),
         tuple(
-            Output(**vars(v), kind=kind_of_output(file.graph, n), labels="names.txt")
+            Output(**vars(v), kind=kinds_of_outputs(file)[n], labels="names.txt")
             for n, v in enumerate(outputs_of(file))
         ),
     )

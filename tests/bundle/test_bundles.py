@@ -548,3 +548,53 @@ def test_what_comes_into_the_folder_meanwhile_is_not_lost(
         export_bundle(student, folder, verify_data=Data(), overwrite=overwrite)
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        (lambda scores: scores, "logits"),
+        (lambda scores: tf.nn.relu(scores), "logits"),
+        (lambda scores: tf.nn.softmax(scores), "probabilities"),
+        (lambda scores: tf.clip_by_value(tf.nn.softmax(scores), 0, 1), "probabilities"),
+        (lambda scores: tf.exp(tf.nn.log_softmax(scores)), "probabilities"),
+        (
+            lambda scores: (tf.nn.softmax(scores) + tf.nn.softmax(2 * scores)) / 2,
+            "probabilities",
+        ),
+    ],
+)
+def test_probabilities_are_known_however_they_are_made(end, kind, tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4, 4, 3))
+    scores = keras.layers.Dense(3)(
+        keras.layers.Flatten()(RectifiedConv2D(4, 3)(inputs))
+    )
+    images = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype("float32")
+    model = keras.Model(inputs, end(scores))
+    export_bundle(
+        model, tmp_path / "bundle", labels=["a", "b", "c"], verify_data=images
+    )
+    (output,) = Bundle(tmp_path / "bundle").metadata.outputs
+    assert output.kind == kind
+
+
+def test_labels_of_a_subclassed_model(tmp_path):
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.convolution = RectifiedConv2D(4, 3)
+            self.scores = keras.layers.Dense(3)
+
+        def call(self, inputs):
+            return self.scores(keras.layers.Flatten()(self.convolution(inputs)))
+
+    model = Subclassed()
+    images = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype("float32")
+    model(images[:1])
+    folder = tmp_path / "bundle"
+    export_bundle(model, folder, labels=["a", "b", "c"], verify_data=images)
+    assert Bundle(folder).labels == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="2 labels for outputs of shape"):
+        export_bundle(model, tmp_path / "other", labels=["a", "b"], verify_data=images)
+    assert not (tmp_path / "other").exists()

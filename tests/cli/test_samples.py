@@ -153,3 +153,24 @@ def test_a_scale_for_no_data(folder, run, tmp_path):
         *("--rescale", "0", "1"),
     )
     assert_user_error(result, "--rescale is for --verify-data")
+
+
+def test_outputs_of_any_name_are_written(run, tmp_path):
+    inputs = keras.Input((4, 4, 1))
+    flat = keras.layers.Flatten()(inputs)
+    ends = [keras.layers.Dense(2, name=name)(flat) for name in ("file", "files")]
+    keras.Model(inputs, ends).save(tmp_path / "model.keras")
+    (tmp_path / "images").mkdir()
+    Image.fromarray(PIXELS[0, :4, :4, 0]).save(tmp_path / "images" / "a.png")
+    file, out = tmp_path / "model.tflite", tmp_path / "out.npz"
+    exported = run(
+        *("export", tmp_path / "model.keras", file),
+        *("--verify-data", tmp_path / "images"),
+    )
+    assert exported.exit_code == 0, exported.stderr
+    result = run("predict", file, tmp_path / "images", "--output", out)
+    assert result.exit_code == 0, result.stderr
+    with np.load(out) as arrays:
+        assert set(arrays) == {"file", "files", "image_files"}
+        assert arrays["files"].shape == (1, 2)
+        assert arrays["image_files"].tolist() == ["a.png"]

@@ -151,6 +151,10 @@ def test_mappings_and_tuples_become_plain(student, images, tmp_path):
     assert report.provenance["given"] == {"a": {"b": [1, 2.5, None, True]}}
 
 
+def _deep(levels):
+    return {"a": _deep(levels - 1)} if levels else {}
+
+
 def _in_itself():
     values = {"a": []}
     values["a"].append(values)
@@ -166,6 +170,7 @@ def _in_itself():
         ({"a": np.float32(1)}, ValueError, r"provenance\['a'\].*float32"),
         ({"a": float("nan")}, ValueError, r"provenance\['a'\].*nan"),
         ({"a": {3: 4}}, ValueError, r"keys of provenance\['a'\].*received: 3"),
+        (_deep(800), ValueError, r"at most 100 deep.*provenance\['a'\]\['a'\]"),
         (_in_itself(), ValueError, r"provenance\['a'\]\[0\].*holds itself"),
     ],
 )

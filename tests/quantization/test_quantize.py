@@ -364,3 +364,10 @@ def test_layers_that_tfmot_has_wrapped_are_refused():
     )
     with pytest.raises(ValueError, match="tensorflow_model_optimization has wrapped"):
         quantize_real_layers(tfmot.quantize_apply(model), data(4))
+
+
+def test_half_precision_is_refused():
+    layer = layers.Dense(2, dtype="mixed_float16", name="half")
+    model = keras.Sequential([keras.Input((4,)), layer])
+    with pytest.raises(ValueError, match=r"to compute in float32.*'half': 'float16'"):
+        quantize_real_layers(model, data(4))
