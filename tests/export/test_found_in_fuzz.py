@@ -117,3 +117,20 @@ def test_give_int8_that_the_model_goes_on_with(runtime, tmp_path):
     path = tmp_path / "model.tflite"
     case.export(path)
     assert_computes_the_same(PlainFile(path.read_bytes()), case)
+
+
+@pytest.mark.parametrize("runtime", ["lce", "litert"])
+def test_do_not_refuse_integers_that_are_moved_about(runtime, tmp_path):
+    """ShuffleNet: two tensors of one shape and scale held what was rounded once."""
+    inputs = keras.Input((6, 6, 3), name="image")
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    x = layers.Permute((1, 2, 4, 3))(layers.Reshape((6, 6, 2, 4))(x))
+    x = layers.Conv2D(8, 1)(layers.Reshape((6, 6, 8))(x))
+    x = layers.BatchNormalization()(RectifiedConv2D(8, 3, padding="same")(x))
+    model = keras.Model(inputs, layers.Dense(5)(layers.Flatten()(x)))
+    randomize(model, seed=0)
+    images = np.random.default_rng(1).normal(size=(16, 6, 6, 3)).astype("float32")
+    case = Case(runtime, True, (False, False), model, {"image": images})
+    case.export(tmp_path / "model.tflite")
+    file = PlainFile((tmp_path / "model.tflite").read_bytes())
+    assert_computes_the_same(file, case)

@@ -101,6 +101,28 @@ class RoundingNotes:
         )
 
 
+# Operators that give the integers that they are given.
+_MOVING = frozenset(
+    {
+        "CONCATENATION",
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "MAX_POOL_2D",
+        "PAD",
+        "PADV2",
+        "RESHAPE",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "SLICE",
+        "SPACE_TO_DEPTH",
+        "SPLIT",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TRANSPOSE",
+    }
+)
+
+
 def tensors_of(graph: Graph, roundings: Sequence[Rounding]) -> dict[Rounding, int]:
     """The tensor of the file for each place; those that are not found are left out.
 
@@ -113,11 +135,22 @@ def tensors_of(graph: Graph, roundings: Sequence[Rounding]) -> dict[Rounding, in
     found: dict[Rounding, int] = {}
     for (shape, quantization), places in alike.items():
         tensors = _tensors_like(graph, shape, quantization)
+        if len(tensors) > len(places):
+            # What is moved about, and back into the same shape, was not rounded again.
+            moved = _moved(graph)
+            tensors = [tensor for tensor in tensors if tensor not in moved]
         if len(tensors) == 1:
             tensors *= len(places)  # The same values, which the file holds once.
         if len(tensors) == len(places):
             found |= zip(places, tensors, strict=True)
     return found
+
+
+def _moved(graph: Graph) -> set[int]:
+    """Tensors that hold the integers of another one, in another order."""
+    return {
+        index for one in graph.operators if one.name in _MOVING for index in one.outputs
+    }
 
 
 def _tensors_like(
