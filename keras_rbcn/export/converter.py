@@ -230,11 +230,10 @@ def _joining(model: Any, quantized: list[Any], left_real: list[Any]) -> list[Any
 
     To all inputs of one the converter would give the range of one of them.
     """
-    known = [*quantized, *left_real]
     return [
         one
         for one in model.submodules
-        if quantized and _has_several_inputs(one) and one not in known
+        if quantized and _has_several_inputs(one) and one not in left_real
     ]
 
 

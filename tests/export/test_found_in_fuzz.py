@@ -134,3 +134,18 @@ def test_do_not_refuse_integers_that_are_moved_about(runtime, tmp_path):
     case.export(tmp_path / "model.tflite")
     file = PlainFile((tmp_path / "model.tflite").read_bytes())
     assert_computes_the_same(file, case)
+
+
+@pytest.mark.parametrize("join", [layers.Maximum, layers.Concatenate])
+def test_give_int8_of_joined_maps(join, tmp_path):
+    """LiteRT's converter gave the two maps one range."""
+    inputs = keras.Input((6, 6, 3), name="image")
+    x = layers.Conv2D(8, 3, padding="same")(inputs)
+    y = layers.BatchNormalization()(RectifiedConv2D(8, 3, padding="same")(x))
+    model = keras.Model(inputs, join()([x, y]))
+    randomize(model, seed=0)
+    images = np.random.default_rng(1).normal(size=(16, 6, 6, 3)).astype("float32")
+    case = Case("litert", True, (False, True), model, {"image": images})
+    case.export(tmp_path / "model.tflite")
+    file = PlainFile((tmp_path / "model.tflite").read_bytes())
+    assert_computes_the_same(file, case)
