@@ -22,6 +22,28 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_autotuning():
+    """Lets no iterator wait when it is deleted.
+
+    TensorFlow's thread that tunes a pipeline sleeps twice as long each time, up to a
+    minute, and at times is not woken when its iterator goes: then all wait for it,
+    whatever test is running. Programs that tests start are tuned as a user's.
+    """
+    original = tf.data.Dataset.__iter__
+
+    def untuned(dataset):
+        if tf.inside_function():
+            return original(dataset)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return original(dataset.with_options(options))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.data.Dataset, "__iter__", untuned)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     """Every test starts from the same random state, and from fresh layer names."""
