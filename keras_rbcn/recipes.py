@@ -40,6 +40,10 @@ class Recipe:
         settings = self.settings.without_teacher()
         return dataclasses.replace(self, settings=settings, taps=[])
 
+    def without_taps(self) -> Recipe:
+        """The same with all off that compares feature maps."""
+        return dataclasses.replace(self, settings=self.settings.without_taps(), taps=[])
+
     def model(self, student: Any, teacher: Any = None, **kwargs: Any) -> RBCNModel:
         """An `RBCNModel` with the recipe's taps.
 

@@ -150,3 +150,11 @@ def test_the_paper_has_what_its_equations_say():
 def test_bad_lengths(epochs, steps, name):
     with pytest.raises(ValueError, match=rf"Expected `{name}` .*{name}="):
         recipes.default().compile_arguments(epochs, steps)
+
+
+def test_a_recipe_without_taps(teacher, data):
+    recipe = recipes.paper().without_taps()
+    assert recipe.settings.kernel_weight == recipes.paper().settings.kernel_weight
+    model = recipe.model(network(RectifiedConv2D), teacher)
+    assert model.taps == []
+    model.compile(loss=LOSS, **recipe.compile_arguments(EPOCHS, STEPS))

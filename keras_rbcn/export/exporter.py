@@ -187,7 +187,6 @@ def _convert_and_verify(
         raise ExportError(matching.explain(), report, matching.failed)
     logger.info("Comparing file and student on %d samples", len(samples[0]))
     run = run_student(student, signature, samples)
-    _check_numbers(student, run.outputs, data)
     if matching.roundings:
         int8 = int8_report(student, source, signature, samples, run.outputs)
         report = dataclasses.replace(report, int8=int8)
@@ -222,21 +221,6 @@ def _check_int8_paddings(conversion: Conversion) -> None:
             f"int8: {', '.join(names)}. Nothing was written. Use pad_values=1.0, or "
             "float32 outputs.",
             layers=tuple(names),
-        )
-
-
-def _check_numbers(student: Any, outputs: list[np.ndarray], data: str) -> None:
-    """Raises ValueError if what the student says is no number."""
-    wrong = np.zeros(len(outputs[0]), bool)
-    for array in outputs:
-        if array.dtype.kind == "f":
-            wrong |= np.isnan(array).reshape(len(array), -1).any(1)
-    if wrong.any():
-        raise ValueError(
-            f"Expected model '{student.name}' to give numbers, received: NaN for "
-            f"{int(wrong.sum())} of {len(wrong)} samples of {data}. Nothing was "
-            "written. Look for NaN and infinity in its weights: "
-            "[w.name for w in model.weights if not np.isfinite(w).all()]."
         )
 
 
@@ -342,7 +326,11 @@ def _disagreement(student: Any, agreement: Agreement, suspects: dict[str, str]) 
         "written."
     )
     if not np.isfinite(agreement.max_difference):
-        message += " The outputs of the student, or of the file, are not finite."
+        message += (
+            " The outputs of the student, or of the file, are not finite. Look for NaN "
+            "in the weights: "
+            "[w.name for w in model.weights if not np.isfinite(w).all()]."
+        )
     if agreement.contradicting_layers:
         message += (
             " On the signs that the file computed, the first 1-bit layer whose inputs "

@@ -35,7 +35,8 @@ def outputs_from_logits(
             "Expected student and teacher to have outputs of the same names and shapes "
             f"to distil logits, received: {sides} with outputs "
             f"{dict(zip(names[0], shapes[0], strict=True))} and "
-            f"{dict(zip(names[1], shapes[1], strict=True))}."
+            f"{dict(zip(names[1], shapes[1], strict=True))}. Pass distillation=0.0 to "
+            "train without it."
         )
     scores = [shape[-1] != 1 for shape in shapes[0]]
     if not any(scores):
@@ -57,7 +58,8 @@ def outputs_from_logits(
             "Expected student and teacher to end alike, both in logits or both in a "
             f"softmax (or sigmoid), to distil logits; of {sides} only one seems to end "
             "in one. If that is wrong, pass distillation_from_logits: False if both "
-            "end in one, True if neither does."
+            "end in one, True if neither does. Pass distillation=0.0 to train without "
+            "it."
         )
     return ours
 
@@ -99,7 +101,8 @@ def _outputs(model: Any) -> list[tuple[str, Any]]:
     except AttributeError:
         raise ValueError(
             "Expected functional or Sequential models to distil logits; "
-            f"'{model.name}' is a subclassed one."
+            f"'{model.name}' is a subclassed one. Pass distillation=0.0 to train "
+            "without it."
         ) from None
     if isinstance(model.output, dict):
         return list(zip(sorted(model.output), outputs, strict=True))

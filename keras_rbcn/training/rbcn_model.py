@@ -292,7 +292,8 @@ class RBCNModel(keras.Model):
         """
         check_called_in_scope(self, "compile")
         if distillation is None:
-            distillation = TrainingSettings.distillation if self.teacher else 0.0
+            taught = self.teacher is not None
+            distillation = TrainingSettings.distillation if taught else 0.0
         settings = TrainingSettings(
             kernel_weight=kernel_weight,
             adversarial_weight=adversarial_weight,

@@ -114,6 +114,11 @@ class TrainingSettings:
         off: dict[str, Any] = dict.fromkeys(_TEACHERS_WEIGHTS, 0.0)
         return dataclasses.replace(self, **off)
 
+    def without_taps(self) -> TrainingSettings:
+        """The same, with all off that feature taps are needed for."""
+        off: dict[str, Any] = dict.fromkeys(_TAPS_WEIGHTS, 0.0)
+        return dataclasses.replace(self, **off)
+
     def to_arguments(self) -> dict[str, Any]:
         """The settings as arguments of `RBCNModel.compile`."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

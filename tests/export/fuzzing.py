@@ -26,7 +26,7 @@ from keras_rbcn.quantization import QuantizedLayer, quantize_real_layers
 
 SAMPLES, CALIBRATION = 16, 48
 # Samples that tell how far a student's outputs go, and in what steps.
-USUAL = 256
+USUAL = 64
 # Of `make fuzz`, which asks for another number, each time with other networks.
 _CASES = os.environ.get("KERAS_RBCN_FUZZ_CASES")
 FUZZED = hypothesis.settings(

@@ -63,6 +63,8 @@ class RunSettings:
         recipe = RECIPES[options["recipe"]]()
         if options["teacher"] is None:
             recipe = recipe.without_teacher()
+        if options["taps"] == "none":
+            recipe = recipe.without_taps()
         decides: dict[str, Any] = {
             **recipe.settings.to_arguments(),
             "taps": recipe.taps or "none",
