@@ -111,12 +111,14 @@ class TrainingSettings:
 
     def without_teacher(self) -> TrainingSettings:
         """The same, with all off that a teacher is needed for."""
-        off: dict[str, Any] = dict.fromkeys(_TEACHERS_WEIGHTS, 0.0)
-        return dataclasses.replace(self, **off)
+        return self._without(_TEACHERS_WEIGHTS)
 
     def without_taps(self) -> TrainingSettings:
         """The same, with all off that feature taps are needed for."""
-        off: dict[str, Any] = dict.fromkeys(_TAPS_WEIGHTS, 0.0)
+        return self._without(_TAPS_WEIGHTS)
+
+    def _without(self, weights: tuple[str, ...]) -> TrainingSettings:
+        off: dict[str, Any] = dict.fromkeys(weights, 0.0)
         return dataclasses.replace(self, **off)
 
     def to_arguments(self) -> dict[str, Any]:
