@@ -27,6 +27,7 @@ setup(
         "larq>=0.14,<0.15",
         "larq-compute-engine>=0.16,<0.17",
         "tensorflow-model-optimization>=0.8,<0.9",
+        "annotated-types>=0.6",
         "numpy>=1.26,<2",
         "flatbuffers>=24.3",
         "matplotlib>=3.8",

@@ -66,7 +66,7 @@ def count_parameters(
         The numbers.
     """
     counted = set() if counted is None else counted
-    binary = {id(weight) for weight in _binary_weights(layer)}
+    binary = {id(weight) for weight in binary_weights(layer)}
     # Other layers, too, have a weight, a number or a flag of this name.
     scale = getattr(layer, "scale", None) if binary else None
     count = ParameterCount(0, 0)
@@ -84,8 +84,8 @@ def count_parameters(
     return count
 
 
-def _binary_weights(layer: Any) -> list[Any]:
-    """The weights whose larq quantizer has two values."""
+def binary_weights(layer: Any) -> list[Any]:
+    """The weights of a built layer whose larq quantizer has two values."""
     found = []
     for name in ("kernel", "depthwise", "pointwise"):
         quantizer = getattr(layer, f"{name}_quantizer", None)

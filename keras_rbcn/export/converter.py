@@ -28,6 +28,7 @@ from keras_rbcn.export.int8.element_types import INT8, ElementTypes
 from keras_rbcn.export.int8.integers import with_float_operators, with_int8_ends
 from keras_rbcn.export.int8.roundings import Rounding, RoundingNotes, kept_apart
 from keras_rbcn.export.padding import split_padding, strided_convolutions
+from keras_rbcn.export.wording import listed
 from keras_rbcn.layers.binary_inputs import (
     binary_layers,
     watched,
@@ -73,14 +74,12 @@ def check_policies(model: Any) -> None:
         and tf.as_dtype(layer.compute_dtype).is_floating
     }
     if wrong:
-        listed = ", ".join(f"'{name}' ({wrong[name]})" for name in list(wrong)[:5])
-        if len(wrong) > 5:
-            listed += f", ... ({len(wrong)} in total)"
+        policies = (f"'{name}' ({policy})" for name, policy in wrong.items())
         raise ValueError(
             "Expected every layer to have the dtype policy 'float32', the one that the "
-            f"converter carries, received: {listed}. Build the same model under "
-            "keras.mixed_precision.set_global_policy('float32') and copy the weights "
-            "with `set_weights(model.get_weights())`."
+            f"converter carries, received: {listed(policies, 5)}. Build the same model "
+            "under keras.mixed_precision.set_global_policy('float32') and copy the "
+            "weights with `set_weights(model.get_weights())`."
         )
 
 

@@ -184,7 +184,7 @@ def _convert_and_verify(
         target, conversion.content, file, student, matching, runtime, origin
     )
     if matching.failed:
-        raise ExportError(matching.explain(), report, matching.failed)
+        raise ExportError(matching.explain(student), report, matching.failed)
     logger.info("Comparing file and student on %d samples", len(samples[0]))
     run = run_student(student, signature, samples)
     if matching.roundings:
@@ -287,7 +287,7 @@ def _report(
         layers=operators,
         operator_counts=dict(Counter(row.operator for row in operators)),
         binary_convolutions=tuple(matching.names),
-        missing=tuple(dict.fromkeys(call.name for call in matching.missing)),
+        missing=matching.not_one_bit(student),
         agreements=(),
         versions=_versions(runtime),
         promise=account(student, content, target, operators),

@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import keras
+from keras_rbcn._counting import binary_weights
 from keras_rbcn.export.calls import ConvolutionCall
 from keras_rbcn.export.document.report import OperatorReport
-from keras_rbcn.export.int8.kernels import layers_without_int8
+from keras_rbcn.export.int8.kernels import (
+    layers_without_int8,
+    overflowing,
+    why_without_int8,
+)
 from keras_rbcn.export.int8.roundings import Rounding, tensors_of
+from keras_rbcn.export.wording import listed
 from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
 from keras_rbcn.quantization.layers import QuantizedLayer
 from keras_rbcn.tflite.flatbuffer import SAME_PADDING, Graph, Operator, Tensor
@@ -48,14 +54,27 @@ class Matching:
         """Names of the layers that are 1-bit, in order of execution."""
         return [self.found[index].name for index in sorted(self.found)]
 
+    def not_one_bit(self, student: Any) -> tuple[str, ...]:
+        """Names of a student's layers with 1-bit kernels that are real in the file."""
+        missing = [call.name for call in self.missing]
+        found = set(self.names)
+        others = [
+            layer.name
+            for layer in student.submodules
+            if isinstance(layer, keras.layers.Layer)
+            and layer.name not in found
+            and binary_weights(layer)
+        ]
+        return tuple(dict.fromkeys([*missing, *others]))
+
     @property
     def failed(self) -> tuple[str, ...]:
         """Names of the layers that the file does not compute with as it must."""
         names = [call.name for call in self.missing if call.required]
         return tuple(dict.fromkeys([*names, *(layer.name for layer in self.real)]))
 
-    def explain(self) -> str:
-        """What must not be missing, and why it is."""
+    def explain(self, student: Any) -> str:
+        """What of a student must not be missing, and why it is."""
         missing = [call for call in self.missing if call.required]
         lines = [
             f"- layer '{call.name}': {_reason(call, self.graph)}" for call in missing
@@ -66,11 +85,13 @@ class Matching:
             + "\n".join(lines)
         ]
         if self.real:
-            names = ", ".join(f"'{layer.name}'" for layer in self.real)
+            reasons = [
+                f"- layer '{layer.name}': {why_without_int8(layer, student)}"
+                for layer in self.real
+            ]
             parts.append(
                 f"{len(self.real)} layer(s) that are to compute in int8 do not do so "
-                f"in the converted file: {names}. Nothing was written. Keep real "
-                "layers in float32, or replace these."
+                "in the converted file. Nothing was written.\n" + "\n".join(reasons)
             )
         return "\n".join(parts[0 if missing else 1 :])
 
@@ -180,7 +201,7 @@ def _reason(call: ConvolutionCall, graph: Graph) -> str:
     zero = np.flatnonzero(~(np.abs(np.broadcast_to(scale, layer.filters)) > ZERO_SCALE))
     if zero.size:
         return (
-            f"the scale of filter(s) {_listed(zero)} is zero (at most {ZERO_SCALE} in "
+            f"the scale of filter(s) {listed(zero)} is zero (at most {ZERO_SCALE} in "
             "size), and one filter of zeros makes the converter keep the whole layer "
             "in float. Cut these filters out, or set their scale to a small number "
             "that is not zero."
@@ -194,11 +215,6 @@ def _reason(call: ConvolutionCall, graph: Graph) -> str:
         "thing in front of the convolution, and the kernel's values must be plus or "
         "minus one number within each filter."
     )
-
-
-def _listed(indices: np.ndarray, count: int = 8) -> str:
-    text = ", ".join(str(index) for index in indices[:count])
-    return text if indices.size <= count else f"{text}, ... ({indices.size} in total)"
 
 
 def _float_operator(call: ConvolutionCall, graph: Graph) -> str | None:
@@ -230,6 +246,12 @@ def suspicious_layers(matching: Matching) -> dict[str, str]:
         reason = _known_trap(call, matching.graph.operators[index])
         if reason is not None:
             suspects.setdefault(call.name, reason)
+    names = {one.layer.name for one in matching.roundings}
+    for operator in matching.graph.operators:
+        reason = overflowing(matching.graph, operator)
+        if reason is not None:
+            name = _layer_name(matching.graph, operator, names)
+            suspects.setdefault(name or operator.name, reason)
     return suspects
 
 

@@ -354,6 +354,18 @@ def test_what_is_not_finite_is_read_back_as_nan(report):
     assert "not finite" in ExportReport.from_json(text).to_html()
 
 
+def _with_agreement(**changes):
+    def changed(values):
+        return values | {"agreements": [values["agreements"][0] | changes]}
+
+    return changed
+
+
+def _with_nameless_layer(values):
+    first = values["promise"]["layers"][0] | {"layers": []}
+    return values | {"promise": values["promise"] | {"layers": [first]}}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -366,6 +378,10 @@ def test_what_is_not_finite_is_read_back_as_nan(report):
         (lambda values: values | {"layers": [{}]}, r"'layers\.0\.name'"),
         (lambda values: {k: v for k, v in values.items() if k != "sha256"}, "'sha256'"),
         (lambda values: values | {"agreements": 3}, "'agreements'"),
+        (lambda values: values | {"bytes": 0}, "'bytes'.*received: 0"),
+        (_with_agreement(beyond_rounding=1e308), "beyond_rounding'.*1e\\+308"),
+        (_with_agreement(relative_differences=[0.0]), "1 entries for 16 samples"),
+        (_with_nameless_layer, r"'promise\.layers\.0\.layers'"),
     ],
 )
 def test_other_json_is_refused(report, change, message):

@@ -334,6 +334,38 @@ def test_layers_that_stay_real_are_found(network, images, tmp_path, monkeypatch)
     assert {*error.value.layers} == {"first", "shortcut", "shortcut_2", "last"}
 
 
+@pytest.mark.parametrize(
+    ("gamma", "layer", "message"),
+    [
+        (0.0, "first", r"gamma of 'first_bn' behind it is zero for channel\(s\) 2, 5"),
+        (1e-9, "first_bn", r"bias of its channel\(s\) 2, 5 does not fit into 32 bits"),
+    ],
+)
+def test_channels_whose_gamma_leaves_no_scale(
+    network, images, tmp_path, gamma, layer, message
+):
+    def export():
+        return export_tflite(
+            network,
+            tmp_path / "m.tflite",
+            verify_data=images,
+            real_layers="int8",
+            calibration_data=images,
+        )
+
+    normalization = network.get_layer("first_bn")
+    values = normalization.gamma.numpy()
+    values[[2, 5]] = gamma
+    normalization.gamma.assign(values)
+    with pytest.raises(ExportError, match=message) as caught:
+        export()
+    assert layer in caught.value.layers
+    # What the message tells to do.
+    values[[2, 5]] = 0.001
+    normalization.gamma.assign(values)
+    export()
+
+
 def test_zeros_padded_where_a_1_bit_convolution_gives_int8(images, tmp_path):
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(8, 1, name="real")(inputs)

@@ -126,6 +126,30 @@ def test_a_larq_layer_in_float_is_reported_and_no_error(build_student, images, p
     assert "plain" in str(report).partition("not 1-bit")[2].splitlines()[0]
 
 
+def test_larq_layers_without_one_bit_operators_are_reported(images, path):
+    one_bit = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
+    both = {"input_quantizer": "ste_sign", **one_bit}
+    depthwise = {
+        "input_quantizer": "ste_sign",
+        "depthwise_quantizer": "ste_sign",
+        "depthwise_constraint": "weight_clip",
+    }
+    student = keras.Sequential(
+        [
+            keras.Input(images.shape[1:]),
+            larq.layers.QuantConv2D(32, 3, **one_bit, name="real_inputs"),
+            larq.layers.QuantConv2D(32, 3, **both, name="binary"),
+            larq.layers.QuantDepthwiseConv2D(3, **depthwise, name="depthwise"),
+            keras.layers.Flatten(),
+            larq.layers.QuantDense(4, **both, name="flat"),
+            keras.layers.Dense(2),
+        ]
+    )
+    report = export_tflite(student, path, verify_data=images)
+    assert report.binary_convolutions == ("binary",)
+    assert report.missing == ("real_inputs", "depthwise", "flat")
+
+
 def test_a_scale_of_zero_stays_one_bit(build_student, images, path):
     # The scale stands behind the convolution, where zeros are no trap.
     layer = RectifiedConv2D(32, 3, padding="same", name="rc")

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from annotated_types import Ge, Interval
+
 
 class _NullIsNaN:
     """Reads null as NaN: JSON has no number that is not finite, and `to_dict` none."""
@@ -21,6 +23,8 @@ class _NullIsNaN:
 
 # A measured number, which may be NaN or infinite.
 Number = Annotated[float, _NullIsNaN()]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Count = Annotated[int, Ge(0)]
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,16 @@ class Agreement:
     passed: bool
     interpreter: str
     data: str
-    samples: int
+    samples: Count
     max_difference: Number
     mean_difference: Number
     median_relative_difference: Number
-    beyond_rounding: float
-    undecided: float
-    beyond_rounding_with_file_signs: float | None
-    contradicting_signs: float | None
+    beyond_rounding: Share
+    undecided: Share
+    beyond_rounding_with_file_signs: Share | None
+    contradicting_signs: Share | None
     contradicting_layers: tuple[str, ...]
-    class_agreement: float | None
+    class_agreement: Share | None
     rounding_limit: float
     relative_differences: tuple[Number, ...]
     undecided_samples: tuple[bool, ...]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import MinLen
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class LayerPromise:
         padding_bits: How much of that fills up 1-bit kernels to whole words.
     """
 
-    layers: tuple[str, ...]
+    layers: Annotated[tuple[str, ...], MinLen(1)]
     kind: str
     promised_bits: int
     stored_bits: int

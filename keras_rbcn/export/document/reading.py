@@ -24,12 +24,14 @@ def read_report(path_or_text: str | os.PathLike[str]) -> ExportReport:
         ) from None
     _check_version(values, source)
     try:
-        return TypeAdapter(ExportReport).validate_json(text, strict=True)
+        report = TypeAdapter(ExportReport).validate_json(text, strict=True)
     except ValidationError as error:
         raise ValueError(
             f"Expected {source} to be the JSON of an ExportReport of format version "
             f"{FORMAT_VERSION}, but {_first(error)}."
         ) from None
+    _check_samples(report, source)
+    return report
 
 
 def _text_of(path_or_text: str | os.PathLike[str]) -> tuple[str, str]:
@@ -64,6 +66,19 @@ def _check_version(values: Any, source: str) -> None:
             f"newest that this keras_rbcn knows, received: format_version={version}. "
             "Update keras_rbcn."
         )
+
+
+def _check_samples(report: ExportReport, source: str) -> None:
+    """Checks that what is told of each sample is told of all."""
+    for number, one in enumerate(report.agreements):
+        for name in ("relative_differences", "undecided_samples"):
+            length = len(getattr(one, name))
+            if length != one.samples:
+                raise ValueError(
+                    f"Expected {source} to be the JSON of an ExportReport, but "
+                    f"'agreements.{number}.{name}' has {length} entries for "
+                    f"{one.samples} samples."
+                )
 
 
 def _first(error: ValidationError) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Gt
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -76,9 +77,9 @@ class ExportReport(Report):
         operator_counts: Number of operators of each name.
         binary_convolutions: Name of the Keras layer of every 1-bit convolution, in
             order of execution; a layer called twice is listed twice.
-        missing: Names of the layers with binary inputs and kernels that are no 1-bit
-            convolutions in the file. A `RectifiedConv2D` among them fails the export;
-            a plain larq layer does not.
+        missing: Names of the layers with 1-bit kernels that are no 1-bit convolutions
+            in the file, and take as much there as real ones. A `RectifiedConv2D` among
+            them fails the export; a plain larq layer does not.
         agreements: How file and student were compared, one entry for each interpreter
             that ran the file; empty if the export failed before.
         versions: Versions of Python and of the packages that made the file.
@@ -106,7 +107,7 @@ class ExportReport(Report):
 
     path: str
     runtime: str
-    bytes: int
+    bytes: Annotated[int, Gt(0)]
     sha256: str
     inputs: tuple[ValueInfo, ...]
     outputs: tuple[ValueInfo, ...]
@@ -250,12 +251,14 @@ def _agreement_rows(agreement: Agreement) -> list[tuple[str, str]]:
             f"{agreement.undecided:.1%} with signs that rounding decides",
         ),
     ]
-    if agreement.beyond_rounding_with_file_signs is not None:
+    beyond = agreement.beyond_rounding_with_file_signs
+    contradicting = agreement.contradicting_signs
+    if beyond is not None and contradicting is not None:
         rows.append(
             (
                 "on the file's signs",
-                f"{agreement.beyond_rounding_with_file_signs:.1%} beyond rounding, "
-                f"{agreement.contradicting_signs:.1%} with signs that contradict",
+                f"{beyond:.1%} beyond rounding, {contradicting:.1%} with signs that "
+                "contradict",
             )
         )
     if agreement.class_agreement is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_rbcn.export.document.agreement import Number
+from keras_rbcn.export.document.agreement import Number, Share
 
 # Share of the values at a place that may lie outside of its range.
 MOST_CLIPPED = 0.05
@@ -34,7 +34,7 @@ class RangeUse:
     high: Number
     lowest: Number
     highest: Number
-    clipped: float
+    clipped: Share
 
     @property
     def complaint(self) -> str | None:
@@ -74,7 +74,7 @@ class Int8Report:
     layers: tuple[str, ...]
     missing: tuple[str, ...]
     ranges: tuple[RangeUse, ...]
-    class_agreement: float | None
+    class_agreement: Share | None
     median_relative_difference: Number | None
 
     @property
