@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from keras_rbcn._backend import keras, require_model, tf
@@ -48,9 +49,32 @@ def flatten(model: Any, name: str | None = None) -> Any:
         >>> [layer.name for layer in flatten(model).layers[1:]]
         ['a', 'b', 'c']
     """
+    copy, copies = rebuilt(model, copy_layer, name)
+    for layer, other in copies:
+        copy_weights_of(layer, other)
+        other.trainable = layer.trainable
+    return copy
+
+
+def rebuilt(
+    model: Any, make: Callable[..., Any], name: str | None = None
+) -> tuple[Any, list[tuple[Any, Any]]]:
+    """A model as `flatten` makes it, of other layers.
+
+    Unlike `keras.models.clone_model`, it calls layers as they were called, whatever
+    their arguments, and keeps dictionaries of inputs and outputs.
+
+    Args:
+        model: As of `flatten`.
+        make: Makes the layer in the place of a layer, which it gets with its `name`.
+        name: As of `flatten`.
+
+    Returns:
+        The model, whose weights are fresh, and each layer with what was made of it.
+    """
     require_model(model, "model")
     _check(model)
-    copier = _Copier(model)
+    copier = _Copier(model, make)
     inputs = []
     for tensor in tf.nest.flatten(model.inputs):
         config = tensor._keras_history.layer.get_config()
@@ -61,8 +85,7 @@ def flatten(model: Any, name: str | None = None) -> Any:
         tf.nest.pack_sequence_as(model._nested_outputs, outputs),
         name=name or model.name,
     )
-    copier.copy_weights()
-    return copy
+    return copy, list(copier.copies.values())
 
 
 def _check(model: Any) -> None:
@@ -98,10 +121,15 @@ def _kind(tensor: Any) -> str:
 
 
 class _Copier:
-    """Calls copies of all layers, those within models too."""
+    """Calls copies of all layers, those within models too.
 
-    def __init__(self, model: Any) -> None:
-        self._copies: dict[int, tuple[Any, Any]] = {}
+    Attributes:
+        copies: Each layer with its copy, by the id of the layer.
+    """
+
+    def __init__(self, model: Any, make: Callable[..., Any]) -> None:
+        self.copies: dict[int, tuple[Any, Any]] = {}
+        self._make = make
         inputs = [tensor._keras_history.layer.name for tensor in model.inputs]
         self._counts = Counter([*inputs, *_inner_names(model)])
         # Names that layers keep, and then those that were given.
@@ -138,10 +166,10 @@ class _Copier:
             return self.run(layer, flat, f"{path}{layer.name}_", training)
         if training is not None and layer._call_spec.expects_training_arg:
             args, kwargs = with_training(layer, training, args, kwargs)
-        if id(layer) not in self._copies:
-            copy = copy_layer(layer, name=self._name(layer, path))
-            self._copies[id(layer)] = (layer, copy)
-        _, copy = self._copies[id(layer)]
+        if id(layer) not in self.copies:
+            copy = self._make(layer, name=self._name(layer, path))
+            self.copies[id(layer)] = (layer, copy)
+        _, copy = self.copies[id(layer)]
         return tf.nest.flatten(copy(*args, **kwargs))
 
     def _name(self, layer: Any, path: str) -> str:
@@ -153,12 +181,6 @@ class _Copier:
             name = f"{path}{layer.name}_{number}"
         self._taken.add(name)
         return name
-
-    def copy_weights(self) -> None:
-        """Gives all copies the weights and the `trainable` of their originals."""
-        for layer, copy in self._copies.values():
-            copy_weights_of(layer, copy)
-            copy.trainable = layer.trainable
 
 
 def _inner_names(model: Any) -> list[str]:

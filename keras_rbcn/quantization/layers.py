@@ -6,6 +6,7 @@ the inputs of a real layer have none then, and the converter would keep it in fl
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,8 @@ class QuantizedLayer(tfmot.QuantizeWrapperV2):
     def __init__(self, layer: Any, quantize_config: Int8Config, **kwargs: Any) -> None:
         kwargs.setdefault("name", layer.name)
         super().__init__(layer, quantize_config, **kwargs)
+        # TFMOT's wrapper goes past the layer's `__call__`, which would apply it.
+        self._activity_regularizer = layer.activity_regularizer
         self._quantizer = tfmot.quantizers.MovingAverageQuantizer(
             num_bits=8, per_axis=False, symmetric=False, narrow_range=False
         )
@@ -181,7 +184,22 @@ class QuantizedLayer(tfmot.QuantizeWrapperV2):
             return float(range_["min_var"]), float(range_["max_var"])
 
     def set_range(self, place: str, low: float, high: float) -> None:
-        """Sets the range of the values at a place."""
+        """Sets the range of the values at a place.
+
+        Args:
+            place: One of `PLACES`, which must be one of this layer's.
+            low: The smallest value, at most 0, which must be told exactly.
+            high: The largest value, at least 0.
+
+        Raises:
+            ValueError: If that is no range of finite numbers that holds zero.
+        """
+        if not is_range(low, high):
+            raise ValueError(
+                f"Expected the range of the {place} of layer '{self.name}' to go from "
+                "a finite number that is not positive to a larger one that is not "
+                f"negative, received: {low} to {high}."
+            )
         self._ranges[place]["min_var"].assign(low)
         self._ranges[place]["max_var"].assign(high)
 
@@ -196,6 +214,11 @@ class QuantizedLayer(tfmot.QuantizeWrapperV2):
         scale = np.maximum(-range_["min_var"].numpy(), range_["max_var"].numpy()) / 127
         steps = weight.numpy() / np.where(scale > 0, scale, 1.0)
         return np.clip(np.rint(steps), -127, 127).astype(int)
+
+
+def is_range(low: float, high: float) -> bool:
+    """Whether 8 bits can tell values from low to high."""
+    return -math.inf < low <= 0.0 <= high < math.inf and low < high
 
 
 def quantized_layers(model: Any) -> list[QuantizedLayer]:

@@ -123,8 +123,20 @@ class Placement:
                     f"which are not 1-bit, for int8 outputs, received: {what}. Take "
                     "float32 outputs."
                 )
+            if call.node is not None and _has_more_inputs(call.node):
+                raise ValueError(
+                    "Expected the layers of the model's outputs to be called on one "
+                    "input, or a list of them, for int8 outputs, received: "
+                    f"'{call.name}', called on several. Take float32 outputs."
+                )
             self._add(call.layer, OUTPUTS)
             self._rounded.add(value)
+
+
+def _has_more_inputs(node: Any) -> bool:
+    """Whether a layer is called on tensors by position behind the first."""
+    rest = tf.nest.flatten(node.call_args[1:])
+    return any(hasattr(one, "_keras_history") for one in rest)
 
 
 def _last_fused(call: Call) -> Call:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_rbcn._backend import keras, require_model, tf, tfmot
+from keras_rbcn._backend import require_model, tfmot
 from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._samples import first_samples, input_signature
-from keras_rbcn.conversion import flatten
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
+from keras_rbcn.conversion.flatten import flatten, rebuilt
 from keras_rbcn.conversion.graph import has_kernel, read_graph
 from keras_rbcn.quantization.calibration import calibrate
 from keras_rbcn.quantization.layers import Int8Config, QuantizedLayer, quantized_layers
@@ -151,32 +151,20 @@ def check_not_quantized(model: Any, advice: str) -> None:
 
 
 def _copy(model: Any, configs: dict[Any, Int8Config], name: str) -> Any:
-    wrappers: dict[str, tuple[Any, QuantizedLayer]] = {}
-    copies: list[tuple[Any, Any]] = []
+    def make(layer: Any, name: str) -> Any:
+        copy = copy_layer(layer, name=name)
+        config = configs.get(layer)
+        return copy if config is None else QuantizedLayer(copy, config)
 
-    def make(layer: Any) -> Any:
-        copy = copy_layer(layer)
-        copy.trainable = layer.trainable
-        if layer not in configs:
-            copies.append((layer, copy))
-            return copy
-        wrapper = QuantizedLayer(copy, configs[layer], name=layer.name)
-        wrapper.trainable = layer.trainable
-        wrappers[layer.name] = (layer, wrapper)
-        return wrapper
-
-    result = keras.models.clone_model(model, clone_function=make)
+    result, copies = rebuilt(model, make, name)
     for layer, copy in copies:
-        copy_weights_of(layer, copy)
-    for layer, wrapper in wrappers.values():
-        _copy_weights(layer, wrapper)
-    # clone_model gives it the name of the original, and makes lists of dictionaries.
-    pack = tf.nest.pack_sequence_as
-    return keras.Model(
-        pack(model._nested_inputs, result.inputs),
-        pack(model._nested_outputs, result.outputs),
-        name=name,
-    )
+        if isinstance(copy, QuantizedLayer):
+            _copy_weights(layer, copy)
+            copy.layer.trainable = layer.trainable
+        else:
+            copy_weights_of(layer, copy)
+        copy.trainable = layer.trainable
+    return result
 
 
 def _copy_weights(layer: Any, wrapper: QuantizedLayer) -> None:

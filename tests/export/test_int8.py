@@ -461,6 +461,26 @@ def test_ranges_that_no_data_gave(network, images, tmp_path):
         export_tflite(rounded, tmp_path / "model.tflite", images, real_layers="int8")
 
 
+@pytest.mark.parametrize(
+    ("name", "factor", "message"),
+    [
+        ("first/inputs_max:0", np.inf, "range of the inputs of layer 'first'"),
+        ("first_bn/gamma:0", np.nan, "NaN in first_bn/gamma:0"),
+    ],
+)
+def test_students_whose_training_went_astray(
+    network, images, tmp_path, name, factor, message
+):
+    small = quantize_real_layers(network, images)
+    (weight,) = (one for one in small.weights if one.name == name)
+    weight.assign(weight * factor)
+    with pytest.raises(ValueError, match=message):
+        export_tflite(
+            small, tmp_path / "m.tflite", verify_data=images, real_layers="int8"
+        )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("end", ["input_type", "output_type"])
 def test_ends_that_the_student_does_not_round(images, tmp_path, end):
     inputs = keras.Input((8, 8, 3))

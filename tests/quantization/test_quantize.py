@@ -273,6 +273,56 @@ def test_models_within_are_flattened():
     }
 
 
+class Difference(layers.Layer):
+    """Is called on two inputs by position, unlike Keras' own layers."""
+
+    def call(self, minuend, subtrahend):
+        return minuend - 2.0 * subtrahend
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_layers_of_several_inputs_are_called_as_before(by_name):
+    inputs, images = keras.Input((8, 8, 3)), data(8, 8, 3)
+    x = layers.Conv2D(4, 1, name="first")(inputs)
+    y = layers.Conv2D(4, 1, name="second")(inputs)
+    difference = Difference(name="difference")
+    x = difference(x, subtrahend=y) if by_name else difference(x, y)
+    model = keras.Model(inputs, x)
+    small = quantize_real_layers(model, images)
+    np.testing.assert_allclose(small(images), model(images), atol=0.2)
+    assert np.std(model(images)) > 1
+    if by_name:
+        quantize_real_layers(model, images, int8_outputs=True)
+        return
+    with pytest.raises(ValueError, match="'difference', called on several"):
+        quantize_real_layers(model, images, int8_outputs=True)
+
+
+def test_regularizers_go_on():
+    inputs, images = keras.Input((4,)), data(4)
+    x = layers.Dense(3, activity_regularizer="l2", kernel_regularizer="l1")(inputs)
+    model = keras.Model(inputs, x)
+    small = quantize_real_layers(model, images)
+    losses = []
+    for one in (model, small):
+        one(images)
+        losses.append(sorted(float(loss) for loss in one.losses))
+    assert len(losses[0]) == 2
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 0), (1, -1), (2, 3), (np.nan, 1), (0, np.inf)]
+)
+def test_what_is_no_range(low, high):
+    small = quantize_real_layers(student(), data(8, 8, 3))
+    layer = small.get_layer("first")
+    before = layer.range_of("inputs")
+    with pytest.raises(ValueError, match="range of the inputs of layer 'first'"):
+        layer.set_range("inputs", low, high)
+    assert layer.range_of("inputs") == before
+
+
 def test_int8_inputs_and_outputs():
     model = keras.Sequential(
         [

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from keras_rbcn.quantization.layers import quantized_layers
+import numpy as np
+
+from keras_rbcn.export.wording import listed
+from keras_rbcn.quantization.layers import is_range, quantized_layers
 from keras_rbcn.quantization.quantize import (
     check_not_quantized,
     quantize_real_layers,
@@ -91,9 +94,26 @@ def _check_calibrated(student: Any, calibration_data: Any) -> None:
             f"Expected no `calibration_data`, since model '{student.name}' has its "
             "ranges from `quantize_real_layers` already, received some."
         )
-    missing = [one.name for one in quantized_layers(student) if not one.is_calibrated]
-    if missing:
+    lost = [one.name for one in student.weights if np.isnan(one).any()]
+    if lost:
         raise ValueError(
-            "Expected the ranges of all values to come from data, received: those of "
-            f"layer '{missing[0]}' are as they were made. Use `quantize_real_layers`."
+            f"Expected the weights of model '{student.name}' to be numbers, received "
+            f"NaN in {listed(lost)}. Take weights from before its losses stopped being "
+            "finite."
         )
+    for layer in quantized_layers(student):
+        if not layer.is_calibrated:
+            raise ValueError(
+                "Expected the ranges of all values to come from data, received: those "
+                f"of layer '{layer.name}' are as they were made. Use "
+                "`quantize_real_layers`."
+            )
+        for place in layer.quantize_config.places:
+            low, high = layer.range_of(place)
+            if not is_range(low, high):
+                raise ValueError(
+                    f"Expected the range of the {place} of layer '{layer.name}' to be "
+                    "of finite numbers and to hold zero, received: "
+                    f"{low:.4g} to {high:.4g}. If the model was trained on, take "
+                    "weights from before its losses stopped being finite."
+                )
