@@ -196,9 +196,8 @@ def _convert_and_verify(
         agreement = compare(student, signature, file, samples, data, matching, run)
         report = dataclasses.replace(report, agreements=(*report.agreements, agreement))
         if not agreement.passed:
-            suspects = suspicious_layers(matching)
-            message = _disagreement(student, agreement, suspects)
-            raise ExportError(message, report, tuple(suspects))
+            message = _disagreement(student, agreement, matching)
+            raise ExportError(message, report, tuple(suspicious_layers(matching)))
     with replacing(target) as beside:
         beside.write_bytes(conversion.content)
     return report
@@ -317,41 +316,48 @@ def _versions(runtime: str) -> dict[str, str]:
     return found
 
 
-def _disagreement(student: Any, agreement: Agreement, suspects: dict[str, str]) -> str:
-    message = (
+def _disagreement(student: Any, agreement: Agreement, matching: Matching) -> str:
+    parts = [
         f"The converted file does not compute what model '{student.name}' computes, "
-        f"run by the interpreter '{agreement.interpreter}': "
-        f"{agreement.beyond_rounding:.0%} of {agreement.samples} samples differ by "
-        f"more than rounding, by up to {agreement.max_difference:.3g}. Nothing was "
-        "written."
-    )
+        f"run by the interpreter '{agreement.interpreter}': {_shares(agreement)}. "
+        "Nothing was written."
+    ]
     if not np.isfinite(agreement.max_difference):
-        message += (
-            " The outputs of the student, or of the file, are not finite. Look for NaN "
+        parts.append(
+            "The outputs of the student, or of the file, are not finite. Look for NaN "
             "in the weights: "
             "[w.name for w in model.weights if not np.isfinite(w).all()]."
         )
     if agreement.contradicting_layers:
-        message += (
-            " On the signs that the file computed, the first 1-bit layer whose inputs "
-            f"differ is '{agreement.contradicting_layers[0]}': what is converted "
-            "wrongly stands between it and the 1-bit layers before it."
+        parts.append(
+            "On what the file decided, the first layer with signs or values that are "
+            f"not the student's is '{agreement.contradicting_layers[0]}': what is "
+            "converted wrongly stands between it and those before it."
         )
     elif agreement.beyond_rounding_with_file_signs:
-        message += (
-            " All 1-bit layers get the right inputs: what is converted wrongly stands "
+        parts.append(
+            "All 1-bit layers get the right inputs: what is converted wrongly stands "
             "behind the last of them."
         )
-    if not suspects:
-        hint = " No known cause was found."
-        if agreement.undecided or agreement.beyond_rounding_with_file_signs is not None:
-            hint += (
-                " 1-bit convolutions convert rightly with padding='valid', or "
-                "padding='same' with pad_values=1.0."
-            )
-        return message + hint
+    suspects = suspicious_layers(matching)
+    causes = [f"- layer '{name}': {reason}" for name, reason in suspects.items()]
+    text = " ".join(
+        [*parts, "Likely causes:" if causes else "No known cause was found."]
+    )
+    return "\n".join([text, *causes])
+
+
+def _shares(agreement: Agreement) -> str:
+    """How many samples are wrong, by each of the ways to judge them."""
+    text = (
+        f"{agreement.beyond_rounding:.0%} of {agreement.samples} samples differ by "
+        f"more than rounding, by up to {agreement.max_difference:.3g}"
+    )
+    beyond = agreement.beyond_rounding_with_file_signs
+    if beyond is None or agreement.contradicting_signs is None:
+        return text
     return (
-        message
-        + " Likely causes:\n"
-        + "\n".join(f"- layer '{name}': {reason}" for name, reason in suspects.items())
+        f"{text}; on the signs, and values of 8 bits, that the file decided, "
+        f"{beyond:.0%} do, and {agreement.contradicting_signs:.0%} hold some that the "
+        "student contradicts"
     )

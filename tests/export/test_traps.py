@@ -339,4 +339,4 @@ def test_the_layer_behind_what_is_wrong_is_named(build_student, images, path):
     )
     error = refused(model, images, path)
     assert error.report.agreement.contradicting_layers == ("behind",)
-    assert "the first 1-bit layer whose inputs differ is 'behind'" in str(error)
+    assert "not the student's is 'behind'" in str(error)
