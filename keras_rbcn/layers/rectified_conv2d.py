@@ -174,7 +174,7 @@ class RectifiedConv2D(larq.layers.QuantConv2D):
             )
         self.scale.assign(self._optimal_scale(self.scale.dtype))
 
-    def kernel_loss(self, gradient: str = "straight_through") -> Any:
+    def kernel_loss(self, gradient: str = "full") -> Any:
         """The layer's kernel loss, `1/2 * sum((W - C * sign(W))**2)`.
 
         Args:

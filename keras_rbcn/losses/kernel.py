@@ -35,7 +35,7 @@ def kernel_loss(
     kernel: Any,
     binary_kernel: Any,
     scale: Any,
-    gradient: str = "straight_through",
+    gradient: str = "full",
 ) -> Any:
     """Half the squared distance of a latent kernel from its scaled sign.
 
@@ -44,9 +44,11 @@ def kernel_loss(
     gradient to W depends on `gradient`:
 
     - `"straight_through"`, the rule of the paper: `-(W - C * sign(W)) * C` reaches W
-      through the sign only, by the quantizer's straight-through estimator.
+      through the sign only, by the quantizer's straight-through estimator. It moves
+      weights that are larger than C away from 0.
     - `"full"`, plain differentiation of the norm: the direct term
-      `W - C * sign(W)` is added to the above.
+      `W - C * sign(W)` is added to the above. It costs less accuracy, and is what
+      `RBCNModel` takes if not told otherwise; see `docs/training.md`.
 
     Args:
         kernel: Latent kernel W, float, shape `(height, width, in_channels, filters)`.
