@@ -33,6 +33,9 @@ REQUIREMENTS = {
     "numpy": ">=1.26,<2",
 }
 
+# The exit code of the command `keras-rbcn` after Ctrl-C, as of any program.
+INTERRUPTED = 130
+
 _KERAS_3_HELP = """\
 keras_rbcn needs Keras 2 (tf_keras), because larq and Larq Compute Engine know only \
 Keras 2, but TensorFlow has already been imported with Keras {version}.
@@ -100,12 +103,31 @@ def _quietly() -> Iterator[None]:
             os.close(before)
 
 
+def _end_in_one_line_if_interrupted() -> None:
+    """Ends this process, on Ctrl-C outside of any command, as a command ends.
+
+    TensorFlow takes its seconds to import, and no command runs yet.
+    """
+    before = sys.excepthook
+
+    def hook(kind: Any, error: Any, trace: Any) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            before(kind, error, trace)
+            return
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+    sys.excepthook = hook
+
+
 def _import_keras_2() -> tuple[Any, Any]:
     """Imports TensorFlow with Keras 2, and returns `(keras, tf)`."""
     if "tensorflow" not in sys.modules:
         os.environ["TF_USE_LEGACY_KERAS"] = "1"
     # A library leaves the streams to the program; this program is our own.
     is_command = Path(next(iter(sys.argv), "")).stem == "keras-rbcn"
+    if is_command:
+        _end_in_one_line_if_interrupted()
     with _quietly() if is_command else contextlib.nullcontext():
         tf = importlib.import_module("tensorflow")
         if not tf.keras.Model.__module__.startswith("tf_keras."):
@@ -151,6 +173,19 @@ def require_model(model: Any, name: str) -> Any:
         f"Expected `{name}` to be a tf_keras.Model, received: "
         f"{name}={model!r} of type {type(model).__name__}."
     )
+
+
+def require_student(model: Any, name: str) -> Any:
+    """Returns the student if `model` is an `RBCNModel`, or else `model` itself.
+
+    Args:
+        model: What the user passed.
+        name: The argument's name, for the message.
+
+    Raises:
+        TypeError: As `require_model`.
+    """
+    return require_model(getattr(model, "student", model), name)
 
 
 check_versions()

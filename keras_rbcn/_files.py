@@ -7,10 +7,13 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+_OWNER_ONLY = 0o700
 
 
 @contextlib.contextmanager
@@ -18,6 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` at the end.
 
     Until then an older file at `path` stays as it is; if the writing fails, for good.
+    The new one has the permissions of the older one.
 
     A link is followed: what it points to is replaced.
 
@@ -26,7 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: If the file cannot be written, or `path` is a device or another
-            special file.
+            special file. It names `path`, where the system names no file or the one
+            beside.
 
     Example:
         >>> with replacing(Path("new.txt")) as beside:
@@ -41,8 +46,11 @@ def replacing(path: Path) -> Iterator[Path]:
     # The suffix stays: some libraries choose the format by it.
     beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        yield beside
-        os.replace(beside, path)
+        with _naming(path, beside, unnamed=True):
+            yield beside
+            if path.exists():
+                _copy_mode(path, beside)
+            os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -53,16 +61,18 @@ def replacing_folder(folder: Path, mode: int = 0o777) -> Iterator[Path]:
 
     Until then an older folder there stays as it is; if the writing fails, for good. It
     goes with all that is in it: whether it may is for the caller to check. Between the
-    old one and the new one there is a moment without either.
+    old one and the new one there is a moment without either. The new one has the
+    permissions of the old one, and so has each file that the old one had too.
 
     A link is followed: what it points to is replaced.
 
     Args:
         folder: The folder to be.
-        mode: Its permissions, before the process's mask.
+        mode: Its permissions if it is new, before the process's mask.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If it cannot be written. It names what is at fault by its place in
+            `folder`.
 
     Example:
         >>> with replacing_folder(Path("new")) as beside:
@@ -73,21 +83,64 @@ def replacing_folder(folder: Path, mode: int = 0o777) -> Iterator[Path]:
     """
     folder = folder.resolve()
     beside, old = (folder.with_name(f".{uuid.uuid4().hex}") for _ in range(2))
-    beside.mkdir(mode)
     try:
-        yield beside
-        if not folder.exists():
-            beside.rename(folder)
-            return
-        folder.rename(old)
-        try:
-            beside.rename(folder)
-        except BaseException:
-            old.rename(folder)
-            raise
-        shutil.rmtree(old)
+        with _naming(folder, beside):
+            # Nobody is to read here what they could not read in the older folder.
+            beside.mkdir(_OWNER_ONLY if folder.exists() else mode)
+            yield beside
+            if not folder.exists():
+                beside.rename(folder)
+                return
+            _copy_modes(folder, beside)
+            folder.rename(old)
+            try:
+                beside.rename(folder)
+            except BaseException:
+                old.rename(folder)
+                raise
+            shutil.rmtree(old)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path, beside: Path, unnamed: bool = False) -> Iterator[None]:
+    """Names in an OSError of the block `path`, or what is in it, and not `beside`.
+
+    Args:
+        path: What the user knows.
+        beside: Where it is written.
+        unnamed: Whether an error that names no file, as that of a full disk, is of
+            this one.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str | bytes | os.PathLike):
+            named = Path(os.fsdecode(error.filename))
+        elif unnamed and error.errno is not None:
+            named = beside
+        else:
+            raise
+        if not named.is_relative_to(beside):
+            raise
+        meant = path / named.relative_to(beside)
+        raise OSError(error.errno, error.strerror, str(meant)) from error
+
+
+def _copy_mode(old: Path, new: Path) -> None:
+    mode = stat.S_IMODE(old.stat().st_mode)
+    if stat.S_IMODE(new.stat().st_mode) != mode:  # Not every file system has them.
+        new.chmod(mode)
+
+
+def _copy_modes(old: Path, new: Path) -> None:
+    """Gives a folder, and what is in it, the permissions of what it replaces."""
+    for path in new.rglob("*"):
+        replaced = old / path.relative_to(new)
+        if replaced.exists():
+            _copy_mode(replaced, path)
+    _copy_mode(old, new)
 
 
 def file_digest(path: Path) -> str:

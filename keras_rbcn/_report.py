@@ -27,7 +27,7 @@ class Report:
 
         What is not finite, such as the difference of an output that is NaN, is None.
         """
-        return _plain(dataclasses.asdict(self))  # type: ignore[call-overload]
+        return plain(dataclasses.asdict(self))  # type: ignore[call-overload]
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The report as JSON.
@@ -84,11 +84,15 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
         figure.savefig(beside)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON can hold of dictionaries, lists, strings and numbers.
+
+    Tuples become lists, and numbers that are not finite None.
+    """
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

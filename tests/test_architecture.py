@@ -20,6 +20,7 @@ ROAD = [
     "_figure",
     "_files",
     "_geometry",
+    "_grey",
     "_report",
     "_samples",
     "losses",
@@ -74,7 +75,7 @@ def test_every_part_lies_on_the_road():
 def test_parts_import_only_from_those_before(part):
     # Data sets come late on the road, and yet know nothing of networks.
     alone = part == "datasets"
-    before = ["_backend", "_files"] if alone else ROAD[: ROAD.index(part)]
+    before = ["_backend", "_files", "_grey"] if alone else ROAD[: ROAD.index(part)]
     allowed = {*before, part, "__version__"}
     for file in _files(part):
         assert _imported_parts(file) <= allowed, file

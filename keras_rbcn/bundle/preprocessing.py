@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import tf
+from keras_rbcn._grey import grey
 
 # The number of channels of a model's images, and what they are.
 COLORS = {1: "grayscale", 3: "rgb"}
 WHITE = 255
-# Red, green and blue in grey, in thousandths, as in JPEG.
-_GREY = (299, 587, 114)
 
 
 @dataclass(frozen=True)
@@ -169,9 +168,7 @@ def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
         return image
     if channels == 3:
         return np.repeat(image, 3, axis=2)
-    # In integers, which round alike in every language.
-    grey = (image.astype(np.int32) @ np.array(_GREY, np.int32) + 500) // 1000
-    return grey.astype(np.uint8)[..., np.newaxis]
+    return grey(image).numpy()
 
 
 def _middle(image: np.ndarray, size: tuple[int, int], fraction: float) -> np.ndarray:

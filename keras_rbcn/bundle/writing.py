@@ -10,10 +10,15 @@ from importlib import metadata as distributions
 from pathlib import Path
 from typing import Any
 
-from keras_rbcn._backend import require_model, tf
-from keras_rbcn._files import replacing_folder
+from keras_rbcn._backend import require_student, tf
+from keras_rbcn._files import naming_the_cause, replacing_folder
 from keras_rbcn._samples import input_signature
-from keras_rbcn.bundle.labels import LABELS_NAME, check_labels, labels_file
+from keras_rbcn.bundle.labels import (
+    LABELS_NAME,
+    check_labels,
+    labels_file,
+    warn_of_equal,
+)
 from keras_rbcn.bundle.metadata import (
     FORMAT,
     METADATA_NAME,
@@ -109,9 +114,10 @@ def export_bundle(
         >>> sorted(path.name for path in Path("pets").iterdir())
         ['labels.txt', 'metadata.json', 'model.tflite', 'report.html', 'report.json']
     """
-    student = require_model(getattr(model, "student", model), "model")
+    student = require_student(model, "model")
     target = _check_folder(folder, overwrite)
     names = None if labels is None else check_labels(labels)
+    warn_of_equal(names or ())
     _check_preprocessing(preprocessing, student)
     # A subclassed model does not know its outputs: the file does.
     if names is not None and getattr(student, "outputs", None):
@@ -127,17 +133,24 @@ def export_bundle(
         metadata = _metadata(
             name or student.name, report, TFLiteModel(content), names, preprocessing
         )
-        (beside / METADATA_NAME).write_text(metadata.to_json(), "utf-8")
-        if names is not None:
-            (beside / LABELS_NAME).write_bytes(labels_file(names))
-        # Neither where the bundle lay once, nor of which user, is for whoever gets it.
-        shipped = dataclasses.replace(report, path=MODEL_NAME)
-        shipped.to_json(beside / REPORT_NAME)
-        shipped.to_html(beside / PAGE_NAME)
+        with naming_the_cause("The bundle cannot be written", target):
+            _write_beside_the_model(beside, report, metadata, names)
         Bundle(beside)  # Nothing is written that cannot be read.
         # It took its time: what has come into the folder meanwhile is not lost.
         _check_folder(folder, overwrite)
     return report
+
+
+def _write_beside_the_model(
+    folder: Path, report: ExportReport, metadata: Metadata, labels: list[str] | None
+) -> None:
+    (folder / METADATA_NAME).write_text(metadata.to_json(), "utf-8")
+    if labels is not None:
+        (folder / LABELS_NAME).write_bytes(labels_file(labels))
+    # Neither where the bundle lay once, nor of which user, is for whoever gets it.
+    shipped = dataclasses.replace(report, path=MODEL_NAME)
+    shipped.to_json(folder / REPORT_NAME)
+    shipped.to_html(folder / PAGE_NAME)
 
 
 def _export(
@@ -212,7 +225,8 @@ def _check_preprocessing(preprocessing: Any, student: Any) -> None:
             "Expected `preprocessing` to be an ImagePreprocessing or None, received: "
             f"preprocessing={preprocessing!r}."
         )
-    shapes = [tuple(spec.shape) for spec in input_signature(student).specs]
+    signature = input_signature(student)
+    shapes = [tuple(spec.shape) for spec in signature.specs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in COLORS:
         raise ValueError(
             "Expected a model of one input, images of 1 or 3 channels, to go with "
@@ -220,6 +234,14 @@ def _check_preprocessing(preprocessing: Any, student: Any) -> None:
             f"{', '.join(map(str, shapes))}."
         )
     preprocessing.for_channels(shapes[0][3])
+    dtype = signature.specs[0].dtype.name
+    if dtype != "float32":
+        raise ValueError(
+            "Expected a model of float32 inputs to go with `preprocessing`, which "
+            f"makes real numbers of pixels; that of model '{student.name}' takes "
+            f"{dtype}. Leave `preprocessing` out, or build the model with a float32 "
+            "input."
+        )
 
 
 def _check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -234,6 +256,12 @@ def _check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
         raise FileNotFoundError(
             f"Expected `folder` to lie in a folder that exists, received: "
             f"folder={os.fspath(folder)!r}. Create '{target.parent}' first."
+        )
+    if target.exists() and target.samefile("."):
+        raise ValueError(
+            "Expected `folder` to be another than the current one, in whose place a "
+            f"new one comes, received: folder={os.fspath(folder)!r}. Name a folder in "
+            "it, or go elsewhere first."
         )
     if not target.exists() or not any(target.iterdir()):
         return target

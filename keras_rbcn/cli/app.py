@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from keras_rbcn._backend import INTERRUPTED
 from keras_rbcn.cli import commands, export_options
 from keras_rbcn.cli.benchmark import benchmark
 from keras_rbcn.cli.bundle import bundle, classify
@@ -20,8 +21,6 @@ from keras_rbcn.cli.train import RunSettings, options, run_training
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE
 from keras_rbcn.cli.wording import command_parameters, in_options
 from keras_rbcn.export.int8.element_types import ElementTypes
-
-INTERRUPTED = 130
 
 _Rescale = Annotated[
     tuple[float, float] | None,
@@ -45,6 +44,7 @@ class _Group(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         command_parameters.set(())
+        _print_any_name()
         kwargs["standalone_mode"] = False
         kwargs["prog_name"] = "keras-rbcn"
         try:
@@ -62,6 +62,15 @@ class _Group(TyperGroup):
         if code == INTERRUPTED:
             typer.echo("interrupted", err=True)
         sys.exit(code)
+
+
+def _print_any_name() -> None:
+    """Lets the standard output take what it has no characters for, as names of files.
+
+    Written as on the standard error stream, in numbers.
+    """
+    if getattr(sys.stdout, "errors", None) == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _fail(message: str, exit_code: int = 2, details: Any = ()) -> int:

@@ -18,7 +18,11 @@ from keras_rbcn.bundle import Bundle, ImagePreprocessing, Prediction, export_bun
 from keras_rbcn.bundle.preprocessing import COLORS
 from keras_rbcn.cli import export_options, int8
 from keras_rbcn.cli.errors import UserError, export_errors, user_errors, warn
-from keras_rbcn.cli.files import check_input, check_output_folder
+from keras_rbcn.cli.files import (
+    check_input,
+    check_name_for_tensorflow,
+    check_output_folder,
+)
 from keras_rbcn.cli.models import check_keras_file, load_model
 from keras_rbcn.cli.reports import read_provenance
 from keras_rbcn.cli.samples import (
@@ -245,6 +249,8 @@ def _image_files(paths: Sequence[Path]) -> list[Path]:
         else:
             check_input(path)
             files.append(path)
+    for file in files:
+        check_name_for_tensorflow(file)
     return files
 
 

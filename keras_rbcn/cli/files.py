@@ -33,6 +33,15 @@ def check_input(path: Path) -> None:
         raise UserError(f"cannot read '{path}': {error.strerror}.") from None
 
 
+def check_name_for_tensorflow(path: Path) -> None:
+    """Checks that TensorFlow, which is to read the file, can be given its name.
+
+    Raises:
+        UserError: If it is not in UTF-8.
+    """
+    _check_encoding(path, path, "read")
+
+
 def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
     """Checks, before any work is done, that the file can be written.
 
@@ -45,7 +54,7 @@ def check_output(path: Path, *inputs: Path | None, suffix: str = "") -> None:
         UserError: If the path is a folder, its folder is missing or closed, its name
             ends otherwise, or it is one of the other files.
     """
-    _check_encoding(path)
+    _check_encoding(path, path.absolute(), "write")
     target = resolved(path)
     if path.is_dir():
         raise UserError(f"cannot write '{path}': it is a folder, name a file.")
@@ -82,7 +91,7 @@ def check_output_folder(path: Path) -> None:
     Raises:
         UserError: If it is a file, or is closed to writing or cannot be created.
     """
-    _check_encoding(path)
+    _check_encoding(path, path.absolute(), "write")
     resolved(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"expected a folder for the results, but '{path}' is a file.")
@@ -110,12 +119,12 @@ def resolved(path: Path) -> Path:
         ) from None
 
 
-def _check_encoding(path: Path) -> None:
+def _check_encoding(path: Path, used: Path, what: str) -> None:
     try:
-        str(path.absolute()).encode("utf-8")
+        str(used).encode("utf-8")
     except UnicodeEncodeError:
         raise UserError(
-            f"cannot write '{path}': TensorFlow takes only names in UTF-8."
+            f"cannot {what} '{path}': TensorFlow takes only names in UTF-8."
         ) from None
 
 

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from keras_rbcn.cli.errors import user_errors
-from keras_rbcn.cli.files import check_input, written_beside
+from keras_rbcn.cli.files import (
+    check_input,
+    check_name_for_tensorflow,
+    written_beside,
+)
 from keras_rbcn.profiling.saved_models import check_keras_2_file, load_student
 
 
 def check_keras_file(path: Path) -> None:
     """Checks that the file is a .keras file of Keras 2."""
     check_input(path)
+    check_name_for_tensorflow(path)
     with user_errors():
         check_keras_2_file(path)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_rbcn.cli.errors import UserError, user_errors
-from keras_rbcn.cli.files import check_input
+from keras_rbcn.cli.files import check_input, check_name_for_tensorflow
 from keras_rbcn.datasets.image_folder import CHANNELS, find_images, read_images
 from keras_rbcn.datasets.npz import array_names, read_arrays
 from keras_rbcn.datasets.splits import DEFAULT_RESCALE, check_rescale, rescaled
@@ -106,6 +106,8 @@ def _read_folder(
             # Of every class, which are folders one after the other.
             places = np.linspace(0, len(files) - 1, count).round().astype(int)
             files = [files[place] for place in places]
+        for file in files:
+            check_name_for_tensorflow(file)
         x = read_images(files, size, channels, rescale)
     return Samples(x, [str(file.relative_to(path)) for file in files])
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from keras_rbcn import signing
-from keras_rbcn._files import replacing_folder
+from keras_rbcn._files import naming_the_cause, replacing_folder
 from keras_rbcn.cli.errors import FAILED, UserError, user_errors, warning_lines
 from keras_rbcn.cli.files import check_output, resolved
 from keras_rbcn.signing import EncryptionError, SignatureError
@@ -232,7 +232,10 @@ def _names(contents: dict[str, bytes]) -> str:
 
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
     """Writes the files to a new folder, or none of them."""
-    with replacing_folder(folder, _OWNER_ONLY) as beside:
+    with (
+        naming_the_cause("The bundle cannot be unpacked", folder),
+        replacing_folder(folder, _OWNER_ONLY) as beside,
+    ):
         for name, content in contents.items():
             path = beside / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ _OPTIONS = {
 # What the command that runs lacks and another one has.
 _COMMANDS = {
     "TFLiteModel": "keras-rbcn predict",
+    "decryption_key": "--key of keras-rbcn decrypt",
     "export_bundle": "keras-rbcn bundle",
     "model.predict": "keras-rbcn predict",
     "preprocessing": "--rescale of keras-rbcn bundle",

@@ -9,7 +9,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from keras_rbcn._backend import require_model, tf
+from keras_rbcn._backend import require_student, tf
 from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._report import Report
 from keras_rbcn._samples import first_samples, input_signature
@@ -118,7 +118,7 @@ def check_binary_inputs(
         >>> check_binary_inputs(student, images).suspicious
         ()
     """
-    student = require_model(getattr(student, "student", student), "student")
+    student = require_student(student, "student")
     check_positive_integer("samples", samples)
     if not binary_layers(student):
         raise ValueError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from keras_rbcn._backend import tf
+from keras_rbcn._grey import grey
 
 # How files of formats begin that TensorFlow decodes with some numbers of channels only.
 _JPEG = b"\xff\xd8\xff"
 _GIF = b"GIF8"
 _BMP = b"BM"
-# Red, green and blue in grey, in thousandths, as in JPEG.
-_GREY = (299, 587, 114)
 
 
 def decode_pixels(encoded: Any, channels: int) -> Any:
@@ -34,7 +33,7 @@ def decode_pixels(encoded: Any, channels: int) -> Any:
         colours = tf.io.decode_image(encoded, 3, expand_animations=False)
         colours = tf.ensure_shape(colours, (None, None, 3))
         if channels == 1:
-            return _grey(colours)
+            return grey(colours)
         return tf.concat([colours, tf.fill(tf.shape(colours[..., :1]), opaque)], -1)
 
     opaque = tf.constant(255, tf.uint8)
@@ -43,12 +42,6 @@ def decode_pixels(encoded: Any, channels: int) -> Any:
         lambda: tf.io.decode_image(encoded, channels, expand_animations=False),
         converted,
     )
-
-
-def _grey(colours: Any) -> Any:
-    """In integers, as `ImagePreprocessing` does it, and the apps in their languages."""
-    weighted = tf.cast(colours, tf.int32) * tf.constant(_GREY)
-    return tf.cast((tf.reduce_sum(weighted, -1, True) + 500) // 1000, tf.uint8)
 
 
 def _is_decoded_as(encoded: Any, channels: int) -> Any:

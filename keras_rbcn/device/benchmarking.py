@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from keras_rbcn._checks import check_positive_integer
 from keras_rbcn.device.benchmark_output import BenchmarkOutput, parse_output
 from keras_rbcn.device.binary import (
     Binary,
@@ -115,9 +116,9 @@ def benchmark(
     return BenchmarkReport(
         device=device,
         architecture=common_architecture(machine),
-        threads=threads,
-        runs=runs,
-        repeats=repeats,
+        threads=int(threads),
+        runs=int(runs),
+        repeats=int(repeats),
         cpu_mask=mask,
         files=tuple(
             FileTimings.of_outputs(name, str(path), sizes[name], outputs[name])
@@ -147,10 +148,7 @@ def _check_arguments(
             "{'1-bit': 'student.tflite'}, for example."
         )
     for name, number in (("threads", threads), ("runs", runs), ("repeats", repeats)):
-        if number < 1:
-            raise ValueError(
-                f"Expected `{name}` to be at least 1; received: {name}={number}."
-            )
+        check_positive_integer(name, number)
     if cpu_mask is None:
         return
     if not re.fullmatch(r"(?:0[xX])?[0-9a-fA-F]+", cpu_mask) or not int(cpu_mask, 16):

@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from keras_rbcn._report import Report, save_figure
+from keras_rbcn._report import Report, plain, save_figure
 from keras_rbcn.device.benchmark_output import BenchmarkOutput
 from keras_rbcn.device.binary import FAST_ARCHITECTURE
 
@@ -136,10 +136,13 @@ class BenchmarkReport(Report):
         return medians[REFERENCE] / own
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as dictionaries, lists, strings and numbers."""
+        """The report as dictionaries, lists, strings and finite numbers.
+
+        What is not finite is None.
+        """
         values = super().to_dict()
-        for row, plain in zip(self.files, values["files"], strict=True):
-            plain |= {"median": row.median, "ratio": self.ratio(row.name)}
+        for row, told in zip(self.files, values["files"], strict=True):
+            told |= plain({"median": row.median, "ratio": self.ratio(row.name)})
         return {**values, "has_fast_kernels": self.has_fast_kernels}
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_rbcn._backend import installed_versions, require_model
+from keras_rbcn._backend import installed_versions, require_student
 from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._files import replacing
 from keras_rbcn._samples import input_signature
@@ -134,7 +134,7 @@ def export_tflite(
         >>> report.operator_counts
         {'LceQuantize': 1, 'LceBconv2d': 1}
     """
-    student = require_model(getattr(model, "student", model), "model")
+    student = require_student(model, "model")
     target = _check_path(path)
     check_positive_integer("verify_samples", verify_samples)
     if runtime not in RUNTIMES:

@@ -81,7 +81,9 @@ def _profile(
     path = _check_path(model_or_path, argument)
     if path.suffix.lower() == ".tflite":
         content = path.read_bytes()
-        return path.name, profile_operators(content, path), len(content)
+        # A name that is not in UTF-8 can be neither printed nor drawn.
+        name = path.name.encode("utf-8", "backslashreplace").decode()
+        return name, profile_operators(content, path), len(content)
     return path.name, profile_layers(load_student(path)), None
 
 

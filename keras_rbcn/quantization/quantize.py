@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_rbcn._backend import require_model, tfmot
+from keras_rbcn._backend import require_student, tfmot
 from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._samples import first_samples, input_signature
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
@@ -74,7 +74,7 @@ def quantize_real_layers(
     Reference:
         Jacob et al., arXiv 1712.05877.
     """
-    student = require_model(getattr(student, "student", student), "student")
+    student = require_student(student, "student")
     check_positive_integer("samples", samples)
     check_not_quantized(student, "It can be exported, or trained on, as it is.")
     flat = flatten(student)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import stat
 import zipfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from keras_rbcn._files import naming_the_cause, replacing
 from keras_rbcn.signing.encryption_keys import read_encryption_key
@@ -136,6 +137,18 @@ def is_encrypted(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
+def refuse_encrypted(path: Path) -> None:
+    """Raises if the file is an encrypted bundle, for which no key was given.
+
+    Raises:
+        ValueError: Says which argument is needed.
+    """
+    if is_encrypted(path):
+        raise ValueError(
+            f"The bundle '{path}' is encrypted: pass its key as `decryption_key`."
+        )
+
+
 def _read(path: Path) -> bytes:
     """The bytes of what is an encrypted bundle, to judge by its beginning."""
     if not path.exists():
@@ -198,14 +211,36 @@ def _files(archive: bytes, path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             entries = opened.infolist()
-            names = [entry.filename for entry in entries]
-            # What is not compressed cannot become larger than it is here.
-            stored = all(e.compress_type == zipfile.ZIP_STORED for e in entries)
-            unique = len(set(names)) == len(names) <= MAX_FILES
-            if stored and unique and all(map(is_portable, names)):
-                return {name: opened.read(name) for name in sorted(names)}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+            if _are_of_a_bundle(entries, len(archive)):
+                return {
+                    entry.filename: opened.read(entry)
+                    for entry in sorted(entries, key=lambda entry: entry.filename)
+                }
+    # What zipfile makes of bytes that may be anything.
+    except Exception:
         pass
     raise EncryptionError(
         f"'{path}' was not written by keras_rbcn: its contents are no bundle."
+    )
+
+
+def _are_of_a_bundle(entries: Sequence[zipfile.ZipInfo], size: int) -> bool:
+    """Whether files of an archive can lie beside each other in a folder, as told.
+
+    Args:
+        entries: The files.
+        size: That of the archive.
+    """
+    names = {entry.filename for entry in entries}
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    return (
+        len(names) == len(entries) <= MAX_FILES
+        and not names & folders
+        and all(map(is_portable, names))
+        and not any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries)
+        # What is not compressed cannot become larger than it is here, unless several
+        # files share their bytes.
+        and all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        and all(entry.compress_size == entry.file_size for entry in entries)
+        and sum(entry.file_size for entry in entries) <= size
     )

@@ -7,6 +7,8 @@ import stat
 import warnings
 from pathlib import Path
 
+from keras_rbcn._files import naming_the_cause
+
 # No key is longer, and a slip of the user's may name a film.
 _MAX_BYTES = 2**20
 
@@ -60,7 +62,10 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
             "another, or remove it if nothing needs it."
         ) from None
     try:
-        with open(descriptor, "wb") as file:
+        with (
+            naming_the_cause("The key cannot be written", path),
+            open(descriptor, "wb") as file,
+        ):
             file.write(content)
     except BaseException:
         path.unlink()

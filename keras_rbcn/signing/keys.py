@@ -171,17 +171,50 @@ def _encoded(password: str) -> bytes:
 def _check_kind(
     path: Path, content: bytes, expected: str, others: tuple[str, str]
 ) -> None:
+    wanted = "PRIVATE KEY" if expected == _PRIVATE else "PUBLIC KEY"
     if b"-----BEGIN" not in content:
         raise ValueError(
             f"Expected {expected}, in PEM (it begins with '-----BEGIN'), but file "
-            f"'{path}' holds something else. keras-rbcn keygen makes one."
+            f"'{path}' holds {_what_is_not_pem(content, wanted)}"
         )
-    wanted = "PRIVATE KEY" if expected == _PRIVATE else "PUBLIC KEY"
     for other in others:
         if wanted.encode() not in content and other.encode() in content:
             raise ValueError(
-                f"Expected {expected}, but file '{path}' holds a {other.lower()}."
+                f"Expected {expected}, but file '{path}' holds a {other.lower()}. Give "
+                f"the {wanted.lower()} of the pair that keras-rbcn keygen made."
             )
+
+
+def _what_is_not_pem(content: bytes, wanted: str) -> str:
+    """What a file holds in place of a key in PEM, and what to do about it."""
+    found = _kind_in_der(content)
+    if found is None:
+        return "something else. keras-rbcn keygen makes one."
+    if found != wanted:
+        return f"a {found.lower()} in DER. Give the {wanted.lower()} of this pair."
+    option = "" if wanted == "PRIVATE KEY" else "-pubin "
+    return (
+        "it in DER. Convert it: openssl pkey -inform DER "
+        f"{option}-in key.der -out key.pem."
+    )
+
+
+def _kind_in_der(content: bytes) -> str | None:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        serialization.load_der_public_key(content)
+        return "PUBLIC KEY"
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    try:
+        serialization.load_der_private_key(content, None)
+    except TypeError:  # It has a password.
+        pass
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return "PRIVATE KEY"
 
 
 def _check_curve(path: Path, key: Any, expected: str) -> None:

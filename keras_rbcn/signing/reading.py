@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_rbcn.signing.encryption import decrypt, is_encrypted
+from keras_rbcn.signing.encryption import decrypt, refuse_encrypted
 from keras_rbcn.signing.folders import (
     MODEL_SUFFIX,
     bundle_folder,
@@ -67,10 +67,7 @@ def read_bundle(
     if decryption_key is not None:
         contents, source = decrypt(path, decryption_key), f"bundle '{path}'"
     else:
-        if is_encrypted(path):
-            raise ValueError(
-                f"The bundle '{path}' is encrypted: pass its key as `decryption_key`."
-            )
+        refuse_encrypted(path)
         folder = bundle_folder(path)
         contents = read_to_verify(folder) if verified else read_folder(folder)
         source = f"bundle '{folder}'"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_rbcn.signing.encryption import MAGIC, refuse_encrypted
 from keras_rbcn.signing.reading import read_model
 from keras_rbcn.tflite import probe
 from keras_rbcn.tflite.flatbuffer import Graph, InvalidModelError, parse
@@ -93,6 +94,7 @@ class TFLiteModel:
         if verify_key is not None or decryption_key is not None:
             content, self._source = _read_protected(path, verify_key, decryption_key)
         elif isinstance(path, bytes):
+            _refuse_encrypted_content(path)
             content, self._source = path, "the content given"
         else:
             content, self._source = _read(path), f"file '{os.fspath(path)}'"
@@ -196,7 +198,8 @@ class TFLiteModel:
 
         Raises:
             ValueError: If number, names, shapes or element types are not those of the
-                file's inputs.
+                file's inputs, or the interpreter fails on them, as on an index beyond
+                its table.
 
         Example:
             >>> inputs = keras.Input((4,))
@@ -237,9 +240,20 @@ class TFLiteModel:
                 ]
             if self._is_stateful:  # Each sample starts anew, as in Keras.
                 self._interpreter = self._open(self._content)
-            results.append(interpreter().predict(part))
+            results.append(self._predicted(interpreter(), part))
         outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
         return [output[:samples] for output in outputs] if batch else outputs
+
+    def _predicted(self, interpreter: Any, arrays: list[np.ndarray]) -> Any:
+        try:
+            return interpreter.predict(arrays)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"Expected inputs that {self._source} can be run on, but its "
+                f"interpreter, '{self._name}', fails on these: {reason.rstrip('.')}. "
+                "Indices, as of an Embedding, must lie within its table."
+            ) from error
 
     def __repr__(self) -> str:
         inputs = dict(zip(self.input_names, self.input_shapes, strict=True))
@@ -299,10 +313,19 @@ def _read(path: str | os.PathLike[str]) -> bytes:
             f"Expected the path of a .tflite file, received a folder: "
             f"path={str(path)!r}."
         )
+    refuse_encrypted(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no file '{path}'.") from None
+
+
+def _refuse_encrypted_content(content: bytes) -> None:
+    if content.startswith(MAGIC):
+        raise ValueError(
+            "Expected the content of a .tflite file, received that of an encrypted "
+            "bundle. Pass the path of its file, and its key as `decryption_key`."
+        )
 
 
 def _read_protected(

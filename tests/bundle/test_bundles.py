@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import bundles
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRTInterpreter
@@ -417,7 +418,19 @@ def test_what_is_no_older_bundle_is_never_replaced(copied, spoil, fragment):
     assert _contents(copied) == before
 
 
-@pytest.mark.parametrize("failing", ["rename", "mkdir", "write_text"])
+def test_labels_of_any_script(tmp_path):
+    # With joiners, which are no control characters.
+    labels = ["Käfer", "\u0645\u06cc\u200c\u062e\u0648", "👩\u200d🔬"]
+    write_pets(tmp_path / "b", labels=labels)
+    assert Bundle(tmp_path / "b").labels == labels
+
+
+def test_labels_that_are_the_same_in_a_bundle_of_another(copied):
+    (copied / "labels.txt").write_text("crane\ndog\ncrane\n", "utf-8")
+    assert Bundle(copied).labels == ["crane", "dog", "crane"]
+
+
+@pytest.mark.parametrize("failing", ["rename", "mkdir", "write_text", "write_bytes"])
 def test_a_folder_is_there_whole_or_not_at_all(copied, monkeypatch, failing):
     before = _contents(copied)
     original = getattr(Path, failing)
@@ -431,9 +444,13 @@ def test_a_folder_is_there_whole_or_not_at_all(copied, monkeypatch, failing):
         return original(path, *arguments, **settings)
 
     monkeypatch.setattr(Path, failing, fail)
-    with pytest.raises(OSError, match=os.strerror(28)):
+    with pytest.raises(OSError, match=os.strerror(28)) as raised:
         write_pets(copied, overwrite=True)
     monkeypatch.undo()
+    if failing == "write_text":
+        assert raised.value.filename == str(copied)
+    if failing == "write_bytes":
+        assert raised.value.filename == str(copied / "model.tflite")
     assert _contents(copied) == before
     assert list(copied.parent.iterdir()) == [copied]
 
@@ -463,6 +480,10 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
         ({"labels": ["cat", " dog", "x"]}, ValueError, r"labels\[1\]=' dog'"),
         ({"labels": ["a\nb", "dog", "x"]}, ValueError, r"labels\[0\]="),
         ({"labels": ["a\u2028b", "dog", "x"]}, ValueError, r"labels\[0\]="),
+        ({"labels": ["cat", "d\0g", "x"]}, ValueError, r"labels\[1\]='d\\x00g'"),
+        ({"labels": ["cat", "dog", "a\x1b[1m"]}, ValueError, r"labels\[2\]="),
+        ({"labels": ["\ufeffcat", "dog", "x"]}, ValueError, r"labels\[0\]="),
+        ({"labels": ["cat", "dog", "\ud800"]}, ValueError, r"labels\[2\]="),
         ({"preprocessing": (-1, 1)}, TypeError, "to be an ImagePreprocessing"),
         (
             {"preprocessing": ImagePreprocessing([1, 2], 1)},
@@ -481,6 +502,14 @@ def test_wrong_arguments(tmp_path, arguments, error, fragment):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_equal_labels(tmp_path):
+    labels = ["crane", "dog", "crane"]
+    with pytest.warns(UserWarning, match=r"are the same: 'crane'\.") as caught:
+        write_pets(tmp_path / "b", labels=labels)
+    assert caught[0].filename == bundles.__file__  # Where it is called from.
+    assert Bundle(tmp_path / "b").labels == labels
+
+
 def test_preprocessing_of_what_is_no_image(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match=r"images of 1 or 3 channels.*\(1, 4\)"):
@@ -488,6 +517,15 @@ def test_preprocessing_of_what_is_no_image(tmp_path):
     first, second = keras.Input((4, 4, 3)), keras.Input((4, 4, 3))
     model = keras.Model([first, second], keras.layers.Add()([first, second]))
     with pytest.raises(ValueError, match="a model of one input"):
+        export_bundle(model, tmp_path / "b", preprocessing=MINUS_ONE_TO_ONE)
+
+
+def test_preprocessing_for_a_model_of_pixels(tmp_path, monkeypatch):
+    monkeypatch.delattr(writing, "export_tflite")  # It is told before.
+    pixels = keras.Input((4, 4, 3), dtype="uint8")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, x)
+    with pytest.raises(ValueError, match=r"float32 inputs .* takes uint8"):
         export_bundle(model, tmp_path / "b", preprocessing=MINUS_ONE_TO_ONE)
 
 
@@ -499,6 +537,15 @@ def test_wrong_folders(tmp_path):
         write_pets(tmp_path / "none" / "b")
     with pytest.raises(TypeError, match=r"tf_keras\.Model"):
         export_bundle("student.keras", tmp_path / "b")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch, overwrite):
+    monkeypatch.delattr(writing, "export_tflite")  # It is told before.
+    monkeypatch.chdir(tmp_path)
+    for folder in (".", tmp_path, f"../{tmp_path.name}"):
+        with pytest.raises(ValueError, match="another than the current one"):
+            write_pets(folder, overwrite=overwrite)
 
 
 def test_tflite_model_reads_it_too(pets):

@@ -1,6 +1,7 @@
 """The commands bundle and classify."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,21 @@ def test_arrays(here, run, data):
     assert_user_error(result, "does not say how an image becomes")
 
 
+def test_images_with_names_that_are_no_text(here, run):
+    name = os.fsdecode(b"caf\xe9.png")
+    Path("odd").mkdir()
+    Path("odd", name).write_bytes(Path("images/a/0.png").read_bytes())
+    _write(run)
+    for command in (
+        ("bundle", "student.keras", "b", "--verify-data", "odd"),
+        ("classify", "pets", "odd"),
+        ("classify", "pets", Path("odd", name)),
+        ("predict", "pets/model.tflite", "odd"),
+    ):
+        assert_user_error(run(*command), r"cannot read 'odd/caf\udce9.png'", "UTF-8")
+    assert not Path("b").exists()
+
+
 def test_names_are_no_markup(here, run):
     arguments = (
         "student.keras",
@@ -192,6 +208,8 @@ def test_an_export_that_fails(here, run):
         (("student.keras", "b", "--provenance", "bad.json"), "bad.json"),
         (("student.keras", "b", "--labels", "numbers.json"), "no names"),
         (("student.keras", "b", "--labels", "three.txt"), "3 labels"),
+        (("student.keras", "b", "--labels", "nul.txt"), "labels[1]='d\\x00g'"),
+        (("student.keras", "."), "FOLDER to be another than the current one"),
         (("student.keras", "b", "--rescale", "1", "0"), "black and white"),
         (("student.keras", "b", "--crop-fraction", "0.5"), "needs --rescale"),
         (
@@ -210,6 +228,7 @@ def test_mistakes_write_nothing(here, run, arguments, fragment):
     Path("bad.json").write_text("[]")
     Path("numbers.json").write_text('{"classes": 2}')
     Path("three.txt").write_text("a\nb\nc\n")
+    Path("nul.txt").write_text("cat\nd\0g\n")
     layers = [keras.Input((4,)), keras.layers.Dense(2)]
     keras.Sequential(layers).save("vector.keras")
     before = files_in(here)

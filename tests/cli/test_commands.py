@@ -138,6 +138,43 @@ def test_console_script(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_ctrl_c_while_tensorflow_is_imported(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise KeyboardInterrupt")
+    script = Path(sysconfig.get_path("scripts"), "keras-rbcn")
+    result = subprocess.run(
+        [sys.executable, script, "--version"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (130, "interrupted\n")
+
+
+def test_names_that_are_no_text(files, run, tmp_path):
+    model, data = (
+        tmp_path / os.fsdecode(name) for name in (b"caf\xe9.tflite", b"caf\xe9.npz")
+    )
+    model.write_bytes((files / "student.tflite").read_bytes())
+    data.write_bytes((files / "images.npz").read_bytes())
+    outputs = [tmp_path / f"out.{suffix}" for suffix in ("json", "csv", "png")]
+    options = zip(("--json", "--csv", "--plot"), outputs, strict=True)
+    result = run("profile", model, *(word for option in options for word in option))
+    assert result.exit_code == 0, result.output
+    assert r"caf\udce9.tflite" in result.stdout
+    assert all(output.stat().st_size for output in outputs)
+    result = run("predict", model, data, "--output", tmp_path / "out.npz")
+    assert result.exit_code == 0, result.output
+    # TensorFlow itself reads models of Keras, and images.
+    student = model.with_suffix(".keras")
+    student.write_bytes((files / "student.keras").read_bytes())
+    for command in (("profile", student), ("export", student, tmp_path / "a.tflite")):
+        _assert_user_error(run(*command), "cannot read", "only names in UTF-8")
+    _assert_user_error(
+        run("export", files / "student.keras", model), "cannot write", "in UTF-8"
+    )
+
+
 def test_the_package_runs_as_a_module(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["keras_rbcn", "--version"])
     with pytest.raises(SystemExit) as ended:
@@ -289,6 +326,19 @@ def test_export_with_data_of_another_shape(files, run, tmp_path):
     assert not (tmp_path / "out.tflite").exists()
 
 
+def test_a_full_disk_is_told_with_the_file(files, run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    out = tmp_path / "out.tflite"
+    result = run(
+        "export", files / "student.keras", out, "--verify-data", files / "images.npz"
+    )
+    _assert_user_error(result, f"{os.strerror(errno.ENOSPC)}: '{out}'")
+    assert not list(tmp_path.iterdir())
+
+
 # --- predict ----------------------------------------------------------------------
 
 
@@ -422,3 +472,20 @@ def test_a_full_disk_leaves_nothing_behind(files, run, tmp_path, monkeypatch):
     )
     _assert_user_error(result, "out.npz", os.strerror(errno.ENOSPC))
     assert files_in(tmp_path) == {out: b"older results"}
+
+
+def test_indices_beyond_their_table(run, tmp_path):
+    table = keras.layers.Embedding(10, 4)
+    keras.Sequential([keras.Input((3,), dtype="int32"), table]).save(
+        tmp_path / "table.keras"
+    )
+    np.savez(tmp_path / "inside.npz", np.array([[1, 2, 9]], "int32"))
+    np.savez(tmp_path / "beyond.npz", np.array([[1, 2, 10]], "int32"))
+    model = tmp_path / "table.tflite"
+    result = run(
+        *("export", tmp_path / "table.keras", model),
+        *("--verify-data", tmp_path / "inside.npz"),
+    )
+    assert result.exit_code == 0, result.stderr
+    result = run("predict", model, tmp_path / "beyond.npz")
+    _assert_user_error(result, "fails on these", "must lie within its table")

@@ -1,14 +1,18 @@
 """The commands keygen, sign, verify, encrypt and decrypt."""
 
 import builtins
+import io
 import os
 import stat
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from outcomes import assert_user_error, files_in
 
+from keras_rbcn.signing.encryption import MAGIC
 from keras_rbcn.signing.folders import MAX_FILES
 
 FILES = {"labels.txt": b"cat\n", "model.tflite": b"a model", "report.json": b"{}"}
@@ -107,6 +111,44 @@ def test_bundles_that_cannot_be_decrypted(here, run):
         result = run("decrypt", file, folder, "--key", key)
         assert_user_error(result, fragment)
     assert files_in(here) == before
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "sub/../../x", "a\\..\\x"])
+def test_archives_that_lead_elsewhere(here, run, name):
+    info = zipfile.ZipInfo("x")
+    info.filename = name
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("model.tflite", b"a model")
+        opened.writestr(info, b"x")
+    key = bytes.fromhex(Path("secret.key").read_text())
+    header = MAGIC + b"\x01" + bytes(12)
+    body = AESGCM(key).encrypt(bytes(12), archive.getvalue(), header)
+    Path("crafted.rbcn").write_bytes(header + body)
+    before = files_in(here.parent)
+    result = run("decrypt", "crafted.rbcn", "open", "--key", "secret.key")
+    assert_refused(result, "crafted.rbcn", "its contents are no bundle")
+    assert files_in(here.parent) == before
+
+
+def test_a_full_disk_is_told_with_the_folder(here, run, monkeypatch):
+    assert run("encrypt", "bundle", "out.rbcn", "--key", "secret.key").exit_code == 0
+    before = files_in(here)
+
+    def full(*_):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = run("decrypt", "out.rbcn", "open", "--key", "secret.key")
+    assert_user_error(result, f"cannot be unpacked: {os.strerror(28)}: 'open'")
+    assert files_in(here) == before
+
+
+def test_an_encrypted_bundle_where_none_is_taken(here, run):
+    path = here / "out.tflite"
+    assert run("encrypt", "bundle", path, "--key", "secret.key").exit_code == 0
+    result = run("predict", path, "secret.key")
+    assert_user_error(result, "is encrypted: pass its key as --key of keras-rbcn d")
 
 
 def test_a_folder_is_unpacked_whole_or_not_at_all(here, run, monkeypatch):

@@ -70,6 +70,16 @@ def test_json(tmp_path):
     assert json.loads(_report("armv7l").to_json())["files"][0]["ratio"] is None
 
 
+def test_json_has_no_numbers_that_are_not_finite():
+    nan = float("nan")
+    odd = FileTimings("1-bit", "a.tflite", 29168, (nan, nan, nan), 1.25, nan, None)
+    report = _report(files=(odd, FILES[1]))
+    row = json.loads(report.to_json())["files"][0]
+    assert row["latencies"] == [None] * 3
+    assert [row[name] for name in ("median", "ratio", "first_inference")] == [None] * 3
+    assert report.plot() is not None
+
+
 def test_the_picture(tmp_path):
     figure = _report().plot(tmp_path / "latency.png")
     assert imread(tmp_path / "latency.png").shape[2] == 4

@@ -2,6 +2,8 @@
 
 import io
 import os
+import stat
+import struct
 import zipfile
 
 import pytest
@@ -212,6 +214,72 @@ def test_a_name_that_is_there_twice(tmp_path):
     path = _craft(tmp_path / "crafted", _zip([("a", b"1"), ("a", b"2")]))
     with pytest.raises(EncryptionError, match="no bundle"):
         signing.decrypt(path, KEY)
+
+
+def test_a_name_that_is_a_file_and_a_folder(tmp_path):
+    entries = [("a/b/c", b"1"), ("a.txt", b"2"), ("a/b", b"3")]
+    with pytest.raises(EncryptionError, match="no bundle"):
+        signing.decrypt(_craft(tmp_path / "crafted", _zip(entries)), KEY)
+
+
+def test_links_in_an_archive(tmp_path):
+    info = zipfile.ZipInfo("model.tflite")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(info, b"../../elsewhere.tflite")
+    with pytest.raises(EncryptionError, match="no bundle"):
+        signing.decrypt(_craft(tmp_path / "crafted", buffer.getvalue()), KEY)
+
+
+# Where sizes, and the place of the file, are in an entry of the directory at the end.
+_PACKED, _SIZE, _PLACE = 20, 24, 42
+
+
+@pytest.mark.parametrize("field", [_PACKED, _SIZE])
+def test_sizes_that_an_archive_cannot_hold(tmp_path, field):
+    archive = bytearray(_zip([("a", b"1"), ("b", b"2")]))
+    struct.pack_into("<I", archive, archive.index(b"PK\1\2") + field, 2**32 - 2)
+    with pytest.raises(EncryptionError, match="no bundle"):
+        signing.decrypt(_craft(tmp_path / "crafted", bytes(archive)), KEY)
+
+
+def test_files_that_share_their_bytes(tmp_path):
+    # Each holds all of the one before it, name and content.
+    directory, content = [], b"0" * 2**16
+    for number in range(5):
+        single = _zip([(f"{number}.tflite", content)])
+        start, end = single.rindex(b"PK\1\2"), single.rindex(b"PK\5\6")
+        directory.append((bytearray(single[start:end]), start))
+        content = single[:start]
+    for entry, length in directory:
+        struct.pack_into("<I", entry, _PLACE, len(content) - length)
+    entries = b"".join(entry for entry, _ in directory)
+    closing = struct.pack(
+        "<4s4H2IH", b"PK\5\6", 0, 0, 5, 5, len(entries), len(content), 0
+    )
+    path = _craft(tmp_path / "crafted", content + entries + closing)
+    with pytest.raises(EncryptionError, match="no bundle"):
+        signing.decrypt(path, KEY)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_any_bytes_in_place_of_those_of_an_archive(tmp_path, data):
+    archive = bytearray(_zip([("model.tflite", b"a model"), ("é", b"2")]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(archive) - 1))
+        archive[place] = data.draw(st.integers(0, 255))
+    del archive[: data.draw(st.sampled_from([0, 0, 0, 1, 8]))]
+    try:
+        files = signing.decrypt(_craft(tmp_path / "crafted", bytes(archive)), KEY)
+    except EncryptionError:
+        return
+    assert sum(map(len, files.values())) <= len(archive)
 
 
 # --- what is not encrypted --------------------------------------------------------

@@ -1,5 +1,6 @@
 """Files of keys: made, and told from what they are not."""
 
+import errno
 import os
 import stat
 
@@ -7,7 +8,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from keras_rbcn import signing
+from keras_rbcn import TFLiteModel, signing
+from keras_rbcn.signing import key_files
 
 
 def _private_pem(key, layout=serialization.PrivateFormat.PKCS8):
@@ -40,6 +42,16 @@ def test_keys_are_never_overwritten(tmp_path, existing):
         signing.generate_encryption_key(tmp_path / existing)
     assert [path.name for path in tmp_path.iterdir()] == [existing]
     assert (tmp_path / existing).read_bytes() == b"precious"
+
+
+def test_a_key_that_cannot_be_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(key_files, "open", full, raising=False)
+    with pytest.raises(OSError, match=r"key cannot be written: No space.*a\.key"):
+        signing.generate_encryption_key(tmp_path / "a.key")
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_path_for_both_keys(tmp_path):
@@ -93,10 +105,41 @@ def test_keys_of_another_kind(bundle, tmp_path, key, fragment):
 
 
 def test_the_key_of_the_other_side(signed, keys):
-    with pytest.raises(ValueError, match="holds a public key"):
+    with pytest.raises(ValueError, match=r"holds a public key\. Give the private key"):
         signing.sign(signed, keys.public)
-    with pytest.raises(ValueError, match="holds a private key"):
-        signing.verify(signed, keys.private)
+    for use in (signing.verify, lambda path, key: TFLiteModel(path, verify_key=key)):
+        with pytest.raises(ValueError, match=r"a private key\. Give the public key"):
+            use(signed, keys.private)
+
+
+def _in_der(key, password=None):
+    encryption = serialization.NoEncryption()
+    if password is not None:
+        encryption = serialization.BestAvailableEncryption(password)
+    private = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, encryption
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private, public
+
+
+@pytest.mark.parametrize("password", [None, b"a password"])
+def test_keys_in_der(signed, tmp_path, password):
+    contents = _in_der(ec.generate_private_key(ec.SECP256R1()), password)
+    private, public = (
+        _write(tmp_path / name, content)
+        for name, content in zip(("a.der", "b.der"), contents, strict=True)
+    )
+    with pytest.raises(ValueError, match="pkey -inform DER -in key"):
+        signing.sign(signed, private)
+    with pytest.raises(ValueError, match="pkey -inform DER -pubin -in key"):
+        signing.verify(signed, public)
+    with pytest.raises(ValueError, match=r"a public key in DER\. Give the private key"):
+        signing.sign(signed, public)
+    with pytest.raises(ValueError, match=r"a private key in DER\. Give the public key"):
+        TFLiteModel(signed, verify_key=private)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,17 @@ def test_an_encrypted_model(shipped, keys, tmp_path, signed):
             TFLiteModel(path, **both)
 
 
+def test_an_encrypted_model_without_its_key(shipped, keys, tmp_path):
+    path = signing.encrypt(shipped, tmp_path / "shipped.rbcn", keys.encryption)
+    renamed = path.rename(tmp_path / "shipped.tflite")
+    with pytest.raises(
+        ValueError, match=r"shipped\.tflite' is encrypted.*`decryption_k"
+    ):
+        TFLiteModel(renamed)
+    with pytest.raises(ValueError, match=r"an encrypted bundle\. .*`decryption_key`"):
+        TFLiteModel(renamed.read_bytes())
+
+
 def test_nothing_decrypted_is_written(shipped, keys, tmp_path, monkeypatch):
     path = signing.encrypt(shipped, tmp_path / "shipped.rbcn", keys.encryption)
     temporary = []

@@ -129,6 +129,19 @@ def test_inputs_that_do_not_fit(exported, x, message):
         TFLiteModel(exported).predict(x)
 
 
+@pytest.mark.parametrize("interpreter", ["larq", "litert", "tensorflow"])
+def test_indices_beyond_their_table(interpreter):
+    table = keras.layers.Embedding(10, 4, input_length=3)
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), table])
+    file = TFLiteModel(plain_file(model), interpreter=interpreter)
+    inside = np.array([[1, 2, 9]], "int32")
+    for index in (10, -1):
+        with pytest.raises(ValueError, match=f"'{interpreter}', fails on these: .*Ind"):
+            file.predict(np.array([[1, 2, index]], "int32"))
+        # And is as it was.
+        np.testing.assert_array_equal(file.predict(inside), model(inside))
+
+
 def test_several_inputs_that_do_not_fit():
     inputs = [keras.Input((2,), name="a"), keras.Input((2,), name="b")]
     file = TFLiteModel(plain_file(keras.Model(inputs, keras.layers.Add()(inputs))))

@@ -107,7 +107,7 @@ LearningRate = Annotated[float | None, _of_recipe("At the start.", _FIT)]
 Schedule = Annotated[
     Literal["cosine", "constant"],
     typer.Option(
-        help="Whether the learning rate falls to 0, by a half cosine over all steps.",
+        help="Whether learning rates fall to 0, by a half cosine over all steps.",
         rich_help_panel=_FIT,
     ),
 ]
