@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_rbcn._backend import tf
+from keras_rbcn._files import replacing_folder
 from keras_rbcn.datasets.image_folder import is_image, part_folders, subfolders
 from keras_rbcn.datasets.splits import (
     DEFAULT_TEST_FRACTION,
@@ -139,7 +137,8 @@ def write_tfrecords(
                 f"shards={shards!r}."
             )
     splits = (TRAIN_SPLIT, TEST_SPLITS[0])
-    with _replacing_folder(output) as beside:
+    output.resolve().parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(output) as beside:
         lengths = {
             split: _write_split(beside, split, images, number, classes)
             for split, images, number in zip(splits, parts, shards, strict=True)
@@ -436,27 +435,3 @@ def _check_output(output: Path, overwrite: bool) -> None:
             f"written, since it is to be replaced, received {len(others)} others: "
             f"{others[:3]}. Move them elsewhere."
         )
-
-
-@contextlib.contextmanager
-def _replacing_folder(output: Path) -> Iterator[Path]:
-    """A folder to write to, which takes the place of `output` at the end."""
-    output = output.resolve()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside, old = (
-        output.with_name(f".{output.name}.{uuid.uuid4().hex}") for _ in range(2)
-    )
-    beside.mkdir()
-    try:
-        yield beside
-        if output.exists():
-            output.rename(old)
-        try:
-            beside.rename(output)
-        except OSError:
-            if old.exists():
-                old.rename(output)
-            raise
-    finally:
-        for folder in (beside, old):
-            shutil.rmtree(folder, ignore_errors=True)
