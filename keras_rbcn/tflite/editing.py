@@ -9,6 +9,7 @@ import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from keras_rbcn.tflite.packing import pack, unpack
+from keras_rbcn.tflite.pruning import drop_unused
 
 BUILTIN = schema.BuiltinOperator
 FLOAT32, FLOAT64, INT4, INT8 = (
@@ -54,7 +55,8 @@ class Editor:
         return self._model.signatureDefs[0]
 
     def content(self) -> bytes:
-        """The bytes of the file as it is now."""
+        """The bytes of the file as it is now, without what is not used any more."""
+        drop_unused(self._model)
         return pack(self._model, self._size)
 
     def code(self, operator: Any) -> int:

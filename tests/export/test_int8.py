@@ -16,6 +16,7 @@ from keras_rbcn.export import converter
 from keras_rbcn.export.int8 import roundings
 from keras_rbcn.layers import RectifiedConv2D
 from keras_rbcn.tflite.editing import Editor
+from keras_rbcn.tflite.flatbuffer import parse
 
 layers = keras.layers
 REAL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -130,6 +131,18 @@ def test_it_takes_a_quarter_of_the_bytes(tmp_path):
     real = export_tflite(model, tmp_path / "a.tflite", x).bytes
     int8 = {"real_layers": "int8", "calibration_data": x}
     assert export_tflite(model, tmp_path / "b.tflite", x, **int8).bytes < 0.3 * real
+
+
+@pytest.mark.parametrize("runtime", ["lce", "litert"])
+def test_nothing_unused_is_in_the_file(network, images, tmp_path, runtime):
+    path = tmp_path / "m.tflite"
+    int8 = {"real_layers": "int8", "calibration_data": images}
+    export_tflite(network, path, images, runtime=runtime, **int8)
+    graph = parse(path.read_bytes())
+    used = {*graph.inputs, *graph.outputs}
+    for operator in graph.operators:
+        used.update(operator.inputs, operator.outputs)
+    assert set(range(len(graph.tensors))) <= used
 
 
 def test_the_report_says_what_it_costs(network, images, tmp_path):
