@@ -57,6 +57,9 @@ setup(
             "pytest-xdist>=3.6",
             # For Keras' own callback; TensorFlow no longer brings it.
             "tensorboard>=2.18",
+            # To parse the build files of the sample app for Android.
+            "tree-sitter>=0.23",
+            "tree-sitter-kotlin>=1.1",
         ],
         "lint": ["mypy>=1.10", "ruff>=0.9", "types-pyyaml>=6"],
         "lock": ["uv>=0.5"],

@@ -11,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import flatbuffers
 import pytest
+from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from keras_rbcn.device import AdbTransport, SshTransport
 
@@ -48,6 +50,27 @@ def running_elf(script):
     )
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, address, address, size, size, 4096)
     return header + segment + code + b"\0"
+
+
+def tflite_file(size, inputs=((1, 8, 8, 3),), outputs=((1, 10),)):
+    """A .tflite file of so many bytes with inputs and outputs, and no operators."""
+    graph, buffer = schema.SubGraphT(), schema.BufferT()
+    graph.tensors, buffers = [], [buffer]
+    for shape in (*inputs, *outputs):
+        tensor = schema.TensorT()
+        tensor.shape, tensor.name = list(shape), f"tensor {len(buffers)}"
+        tensor.buffer = len(buffers)
+        buffers.append(buffer)
+        graph.tensors.append(tensor)
+    graph.inputs = list(range(len(inputs)))
+    graph.outputs = list(range(len(inputs), len(graph.tensors)))
+    model = schema.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], buffers
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    content = bytes(builder.Output())
+    assert len(content) <= size
+    return content.ljust(size, b"\0")
 
 
 class StandIn:

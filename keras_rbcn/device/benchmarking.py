@@ -19,15 +19,13 @@ from keras_rbcn.device.binary import (
 )
 from keras_rbcn.device.errors import DeviceError
 from keras_rbcn.device.failures import why_it_failed
+from keras_rbcn.device.networks import check_comparable, read_network
 from keras_rbcn.device.report import BenchmarkReport, FileTimings
 from keras_rbcn.device.transport import CommandResult, Transport, ended
-from keras_rbcn.tflite.flatbuffer import FILE_IDENTIFIER
 
 # What the device needs beside the files: for its own work, and what ours prints.
 _SPARE_BYTES = 2**20
 _PROGRAM = "lce_benchmark_model"
-# Bytes up to the end of what tells that a file is a .tflite file.
-_BEGIN = 8
 
 
 def benchmark(
@@ -49,7 +47,8 @@ def benchmark(
     Args:
         files: The files by the names that the report gives them: "1-bit", and
             "float32" and "int8" for the same network otherwise. Times are compared
-            with those of "float32".
+            with those of "float32". All must take inputs of the same shapes; a
+            `UserWarning` tells if their outputs have others.
         transport: The way to the device, an `AdbTransport` or `SshTransport`.
         binary: `lce_benchmark_model` for the device, of Larq Compute Engine's releases.
         threads: Number of threads.
@@ -65,7 +64,8 @@ def benchmark(
 
     Raises:
         TypeError: If `files` is no dictionary, or `transport` no transport.
-        ValueError: If an argument is out of range, or a file is no .tflite file.
+        ValueError: If an argument is out of range, a file is no .tflite file, or two
+            files take inputs of different shapes.
         OSError: If a file or the program cannot be read.
         DeviceError: If the device cannot be used, the program was built for another,
             or it fails.
@@ -85,7 +85,8 @@ def benchmark(
         )
     paths = {name: Path(path) for name, path in files.items()}
     _check_arguments(paths, threads, runs, repeats, cpu_mask)
-    sizes = {name: _size(path) for name, path in paths.items()}
+    networks = {name: read_network(path) for name, path in paths.items()}
+    check_comparable(networks)
     program = read_binary(Path(binary))
     if not isinstance(transport, Transport):
         raise TypeError(
@@ -104,7 +105,8 @@ def benchmark(
     pinned = [] if mask is None else ["taskset", mask]
     flags = [f"--num_threads={threads}", f"--num_runs={runs}"]
     with _remote_folder(transport) as folder:
-        needed = sum(sizes.values()) + program.path.stat().st_size + _SPARE_BYTES
+        needed = sum(network.bytes for network in networks.values())
+        needed += program.path.stat().st_size + _SPARE_BYTES
         _check_space(transport, folder, needed)
         remote_names = _push_all(transport, folder, program, paths)
         outputs: dict[str, list[BenchmarkOutput]] = {name: [] for name in paths}
@@ -121,7 +123,9 @@ def benchmark(
         repeats=int(repeats),
         cpu_mask=mask,
         files=tuple(
-            FileTimings.of_outputs(name, str(path), sizes[name], outputs[name])
+            FileTimings.of_outputs(
+                name, str(path), networks[name].bytes, outputs[name]
+            )
             for name, path in paths.items()
         ),
     )
@@ -168,18 +172,6 @@ def _check_arguments(
 def _digits(cpu_mask: str) -> str:
     # Without 0x, which Android's taskset does not know.
     return f"{int(cpu_mask, 16):x}"
-
-
-def _size(path: Path) -> int:
-    """The size of a .tflite file; raises if it is none or cannot be read."""
-    with path.open("rb") as file:
-        begin = file.read(_BEGIN)
-        if not begin.endswith(FILE_IDENTIFIER):
-            raise ValueError(
-                f"Expected '{path}' to be a .tflite file, received one that begins "
-                f"with {begin!r}."
-            )
-        return os.fstat(file.fileno()).st_size
 
 
 @contextlib.contextmanager

@@ -28,8 +28,8 @@ def quantize_real_layers(
 ) -> Any:
     """Copies a student into one whose real layers compute in int8.
 
-    In a trained 1-bit network the few real layers take most of the bytes: the first
-    convolution, the 1x1 convolutions of shortcuts, and the last dense layer. Here
+    In a 1-bit ResNet-18 for ImageNet the few real layers take most of the bytes: the
+    first convolution, the 1x1 convolutions of shortcuts, and the last dense layer. Here
     `Conv2D`, `Conv2DTranspose`, `DepthwiseConv2D` and `Dense` layers get kernels of 8
     bits, and read and give values of 8 bits; batch normalisation and ReLU behind them
     are taken in. All else stays as it is.

@@ -7,7 +7,15 @@ import threading
 import time
 
 import pytest
-from devices import _running_sshd, arm_elf, fake_adb, local_elf, sshd, stand_in
+from devices import (
+    _running_sshd,
+    arm_elf,
+    fake_adb,
+    local_elf,
+    sshd,
+    stand_in,
+    tflite_file,
+)
 from outcomes import assert_user_error
 
 __all__ = ["_running_sshd", "arm_elf", "fake_adb", "local_elf", "sshd", "stand_in"]
@@ -16,14 +24,14 @@ __all__ = ["_running_sshd", "arm_elf", "fake_adb", "local_elf", "sshd", "stand_i
 @pytest.fixture
 def model(tmp_path):
     path = tmp_path / "my student.tflite"
-    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(992))
+    path.write_bytes(tflite_file(1000))
     return path
 
 
 @pytest.fixture
 def other(tmp_path):
     path = tmp_path / "teacher.tflite"
-    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(3992))
+    path.write_bytes(tflite_file(4000))
     return path
 
 
@@ -89,7 +97,19 @@ def test_a_file_of_another_kind_is_told_before_the_device_is_asked(
 ):
     fake_adb.says("adb: no devices/emulators found")
     result = run("benchmark", __file__, "--adb", "--binary", arm_elf)
-    assert_user_error(result, "test_benchmark.py' to be a .tflite file", "The c")
+    assert_user_error(result, "test_benchmark.py' is not one: its bytes", "The c")
+
+
+def test_files_of_different_networks(run, fake_adb, model, other, arm_elf):
+    command = ("benchmark", model, "--float", other, "--adb", "--binary", arm_elf)
+    other.write_bytes(tflite_file(4000, outputs=[(1, 100)]))
+    result = run(*command, "--repeats", 1)
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: The files give outputs of different shapes")
+    fake_adb.says("adb: no devices/emulators found")
+    other.write_bytes(tflite_file(4000, inputs=[(1, 16, 16, 3)]))
+    assert_user_error(run(*command), "'float32' with (1, 16, 16, 3)")
 
 
 def test_a_program_is_needed(run, model):

@@ -1,7 +1,15 @@
 """What the tests of devices share."""
 
 import pytest
-from devices import _running_sshd, arm_elf, fake_adb, local_elf, sshd, stand_in
+from devices import (
+    _running_sshd,
+    arm_elf,
+    fake_adb,
+    local_elf,
+    sshd,
+    stand_in,
+    tflite_file,
+)
 
 __all__ = ["_running_sshd", "arm_elf", "fake_adb", "local_elf", "sshd", "stand_in"]
 
@@ -15,6 +23,5 @@ def files(tmp_path):
         "int8": "ü.tflite",
     }
     for number, name in enumerate(names.values(), start=1):
-        content = b"\x1c\0\0\0TFL3" + bytes(1000 * number - 8)
-        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).write_bytes(tflite_file(1000 * number))
     return {name: tmp_path / file for name, file in names.items()}

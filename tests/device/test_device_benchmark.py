@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from devices import DATA, elf_header
+from devices import DATA, elf_header, tflite_file
 
 from keras_rbcn.device import AdbTransport, DeviceError, benchmark
 
@@ -240,6 +240,65 @@ def test_arguments_of_other_types(files, arm_elf, arguments, said):
     values = {"files": files, "transport": None, "binary": arm_elf} | arguments
     with pytest.raises(TypeError, match=re.escape(said)):
         benchmark(**values)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([(1, 16, 16, 3)], "'int8' with (1, 16, 16, 3)"),
+        ([(1, 3, 8, 8)], "'int8' with (1, 3, 8, 8)"),
+        ([(1, 8, 8, 3), (1, 2)], "'int8' with (1, 2), (1, 8, 8, 3)"),
+    ],
+)
+def test_files_that_take_other_inputs_are_not_compared(files, arm_elf, inputs, said):
+    files["int8"].write_bytes(tflite_file(3000, inputs))
+    received = f"received: '1-bit' with (1, 8, 8, 3), {said}. Their times"
+    with pytest.raises(ValueError, match=re.escape(received)):
+        benchmark(files, None, arm_elf)
+
+
+@pytest.mark.usefixtures("fake_adb", "stand_in")
+def test_files_that_give_other_outputs_are_warned_of(files, arm_elf):
+    files["float32"].write_bytes(tflite_file(2000, outputs=[(1, 100)]))
+    with pytest.warns(UserWarning, match=r"'1-bit' with \(1, 10\), 'float32' with") as (
+        warning,
+    ):
+        report = benchmark(files, AdbTransport(), arm_elf, repeats=1)
+    assert warning.filename == __file__
+    assert len(report.files) == 3
+
+
+@pytest.mark.usefixtures("fake_adb", "stand_in")
+def test_the_order_of_inputs_is_the_converters(files, arm_elf):
+    shapes = [(1, 2), (1, 8, 8, 3)]
+    files["int8"].write_bytes(tflite_file(3000, shapes))
+    del files["float32"]
+    files["1-bit"].write_bytes(tflite_file(1000, shapes[::-1]))
+    assert len(benchmark(files, AdbTransport(), arm_elf, repeats=1).files) == 2
+
+
+@pytest.mark.usefixtures("fake_adb", "stand_in")
+def test_exported_files_are_of_one_network(arm_elf):
+    exports = DATA.parent / "releases" / "0.1.0" / "exports"
+    files = {
+        name: exports / f"{file}.tflite"
+        for name, file in (
+            ("1-bit", "lce_one_float32"),
+            ("float32", "litert_one_float32"),
+            ("int8", "litert_one_int8_ends"),
+        )
+    }
+    report = benchmark(files, AdbTransport(), arm_elf, repeats=1)
+    assert [row.bytes for row in report.files] == [
+        path.stat().st_size for path in files.values()
+    ]
+
+
+def test_damaged_files_are_found_before_the_device_is_asked(files, arm_elf):
+    content = files["1-bit"].read_bytes()
+    files["1-bit"].write_bytes(content[:100])
+    with pytest.raises(ValueError, match=r"a file's .* is truncated or corrupted"):
+        benchmark(files, None, arm_elf)
 
 
 def test_files_are_looked_for_before_the_device_is_asked(files, arm_elf, tmp_path):

@@ -31,8 +31,13 @@ class ElementTypes:
     input_type: str = FLOAT32
     output_type: str = FLOAT32
 
-    def check(self, student: Any, calibration_data: Any) -> None:
+    def check(self, student: Any, calibration_data: Any, verify_data: Any) -> None:
         """Checks that a student can be brought to them.
+
+        Args:
+            student: The student.
+            calibration_data: As of `export_tflite`.
+            verify_data: As of `export_tflite`.
 
         Raises:
             ValueError: If not.
@@ -45,6 +50,12 @@ class ElementTypes:
                 )
         if self.real_layers == FLOAT32:
             self._check_float(student, calibration_data)
+        elif verify_data is None:
+            raise ValueError(
+                "Expected `verify_data` for real layers in int8, whose ranges are "
+                "judged by them, received: None. Give real inputs that nothing was "
+                "measured on, such as the validation data."
+            )
         elif quantized_layers(student):
             _check_calibrated(student, calibration_data)
         elif calibration_data is None:
