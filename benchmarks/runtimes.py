@@ -3,8 +3,8 @@
 The same networks, in full precision and 1-bit, as files for both runtimes. Times are of
 one thread on this machine, each file in turn, as ratios of medians. In the stock
 interpreter (LiteRT) a 1-bit convolution is computed as a real one, so that no gain is
-to be seen, only what its emulation adds. Larq Compute Engine has no fast kernels but for
-64-bit ARM: what it takes here, by its reference kernels, says nothing about a device.
+to be seen, only what its emulation adds. Larq Compute Engine has no fast kernels but
+for 64-bit ARM: what it takes here, by its reference kernels, tells of no device.
 
     python benchmarks/runtimes.py --output benchmarks/results/runtimes.json
 """
