@@ -36,6 +36,8 @@ def random_network(choose: Choose, seed: int, real: bool = False) -> Any:
         outputs.append(random_head(choose, choose(maps)))
     model = keras.Model(inputs, outputs)
     randomize(model, seed)
+    if real and choose([False, False, True]):
+        silence(model)
     return model
 
 
@@ -139,7 +141,8 @@ def random_real_block(choose: Choose, x: Any) -> Any:
     activation = choose([None, None, "relu", "tanh", "relu6"])
     activation = tf.nn.relu6 if activation == "relu6" else activation
     strides = choose([1, 1, 2])
-    if choose([True, True, False]):
+    kind = choose(["convolution"] * 4 + ["depthwise", "depthwise", "transposed"])
+    if kind == "convolution":
         x = keras.layers.Conv2D(
             choose([4, 8, 33, entry.shape[-1]]),
             choose([1, 3]),
@@ -149,9 +152,13 @@ def random_real_block(choose: Choose, x: Any) -> Any:
             activation=activation,
             use_bias=choose([True, False]),
         )(x)
-    else:
+    elif kind == "depthwise":
         x = keras.layers.DepthwiseConv2D(
             3, strides, padding="same", activation=activation
+        )(x)
+    else:
+        x = keras.layers.Conv2DTranspose(
+            choose([4, 33]), 3, strides, padding="same", activation=activation
         )(x)
     for after in choose([[], ["norm"], ["norm", "relu"], ["norm", "prelu"], ["relu"]]):
         if after == "norm":
@@ -166,6 +173,17 @@ def random_real_block(choose: Choose, x: Any) -> Any:
         x = keras.layers.Concatenate()([x, entry])
     # Signs behind a ReLU are all +1 without a threshold.
     return keras.layers.BatchNormalization()(x)
+
+
+def silence(model: Any) -> None:
+    """Lets the first filter of each real convolution be dead, as pruning does."""
+    for layer in model.layers:
+        if type(layer) is keras.layers.Conv2D and layer.filters > 1:
+            kernel, *biases = layer.get_weights()
+            kernel[..., 0] = 0.0
+            for bias in biases:
+                bias[0] = 0.0
+            layer.set_weights([kernel, *biases])
 
 
 def randomize(model: Any, seed: int) -> None:

@@ -95,6 +95,15 @@ def test_the_summary(report, page):
     assert values["weights_sha256"] == report.provenance["student"]["weights_sha256"]
 
 
+def test_it_says_if_no_data_are_known(report, page):
+    assert "Nothing was given about the training data" not in page.text
+    silent = dataclasses.replace(report, provenance={**report.provenance, "given": {}})
+    text = Page(silent.to_html()).text
+    assert "Nothing was given about the training data" in text
+    unknown = Page(dataclasses.replace(report, provenance={}).to_html())
+    assert "Nothing was given about the training data" in unknown.text
+
+
 def test_every_operator_and_every_layer_has_its_row(report, page):
     rows = page.table("layer", "operator", "kind", "output", "bytes of constants")
     assert [row[:3] for row in rows] == [

@@ -20,6 +20,12 @@ from keras_rbcn.export.int8.costs import Int8Report
 
 # Of nested provenance, how many levels are in the title of a table.
 _GROUPED = 3
+# What a model cannot know of its training.
+_NO_FINGERPRINT = (
+    "Nothing was given about the training data. To have their fingerprint here, pass "
+    "provenance={'data': keras_rbcn.datasets.fingerprint(data)} to the export, or "
+    "--provenance summary.json of keras-rbcn train on the command line."
+)
 # Nothing is loaded, and nothing runs.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CSS = """
@@ -257,18 +263,16 @@ def _int8(int8: Int8Report) -> Iterator[Content]:
     yield table(caption, header, rows, numbers=(4,))
 
 
-def _provenance(provenance: dict[str, Any]) -> Content:
+def _provenance(provenance: dict[str, Any]) -> Iterator[Content]:
+    if not provenance.get("given"):
+        yield element("p", _NO_FINGERPRINT)
     groups: dict[str, list[Sequence[Content]]] = {}
     for path, text in _flattened(provenance, ()):
         depth = min(len(path) - 1, _GROUPED)
         group, name = path[:depth], path[depth:]
         groups.setdefault(" / ".join(group), []).append((" / ".join(name), text))
-    if not groups:
-        return element("p", "Nothing is known.")
-    return [
-        table(name or "The model", ("what", "value"), rows)
-        for name, rows in groups.items()
-    ]
+    for title, rows in groups.items():
+        yield table(title or "The model", ("what", "value"), rows)
 
 
 def _flattened(
