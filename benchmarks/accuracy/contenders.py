@@ -42,6 +42,7 @@ class Contender:
         scale: "channel" or "layer".
         two_stages: Whether the first half of the epochs trains binary inputs with
             full-precision kernels, and the second half binary kernels as well.
+        kernel_quantizer: Of rectified convolutions; their own default if empty.
         real: "kernels" or "inputs" of the 1-bit convolutions that are not 1-bit after
             all, to see which of the two costs what. No file for a phone comes of it.
     """
@@ -54,6 +55,7 @@ class Contender:
     discriminator: dict[str, Any] = dataclasses.field(default_factory=dict)
     scale: str = "channel"
     two_stages: bool = False
+    kernel_quantizer: str = ""
     real: str = ""
 
     def with_settings(self, **changes: Any) -> Contender:
@@ -138,6 +140,11 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     "R, distillation": {
         "scale optimizer": _replaced(_RD, optimizers={"scale_optimizer": 0.1}),
         "scale optimizer 0.01": _replaced(_RD, optimizers={"scale_optimizer": 0.01}),
+        # Unlike that of approx_sign, its gradient does not vanish at the clip.
+        "straight-through kernels": _replaced(_RD, kernel_quantizer="ste_sign"),
+        "straight-through kernels, scale optimizer 0.01": _replaced(
+            _RD, kernel_quantizer="ste_sign", optimizers={"scale_optimizer": 0.01}
+        ),
         "weight 0.3": _RD.with_settings(distillation=0.3),
         "weight 3": _RD.with_settings(distillation=3.0),
         "temperature 2": _RD.with_settings(temperature=2.0),
