@@ -15,8 +15,32 @@ from keras_rbcn._backend import keras, tf, tfmot
 
 # Where a layer's values are brought to 8 bits, in the order in which it computes them.
 INPUTS, PREACTIVATION, OUTPUTS = PLACES = ("inputs", "preactivation", "outputs")
+# The share of the largest kernel of a layer up to which one is nothing.
+_DEAD = 1e-6
 # The range that TFMOT begins with.
 _UNTOUCHED = (-6.0, 6.0)
+
+
+class _KernelQuantizer(tfmot.quantizers.LastValueQuantizer):
+    """Rounds a kernel in the range that it has, and dead filters in that of the others.
+
+    In their own the steps would be next to nothing, and a bias, which counts in steps,
+    would not fit into 32 bits: the converter cuts it off without a word.
+    """
+
+    def __call__(
+        self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        rounded = super().__call__(inputs, training, weights, **kwargs)
+        if training:
+            low, high = weights["min_var"], weights["max_var"]
+            reach = tf.maximum(-low, high)
+            widest = tf.reduce_max(reach)
+            widest = tf.where(widest > 0, widest, tf.ones_like(widest))
+            dead = reach < _DEAD * widest
+            low.assign(tf.where(dead, -widest, low))
+            high.assign(tf.where(dead, widest, high))
+        return rounded
 
 
 @keras.saving.register_keras_serializable("keras_rbcn")
@@ -43,7 +67,7 @@ class Int8Config(tfmot.QuantizeConfig):
         """The kernel, and how it is rounded."""
         if self.kernel is None:
             return []
-        quantizer = tfmot.quantizers.LastValueQuantizer(
+        quantizer = _KernelQuantizer(
             num_bits=8, per_axis=self.per_axis, symmetric=True, narrow_range=True
         )
         return [(getattr(layer, self.kernel), quantizer)]

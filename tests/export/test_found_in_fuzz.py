@@ -149,3 +149,47 @@ def test_give_int8_of_joined_maps(join, tmp_path):
     case.export(tmp_path / "model.tflite")
     file = PlainFile((tmp_path / "model.tflite").read_bytes())
     assert_computes_the_same(file, case)
+
+
+@pytest.mark.parametrize("dead", ["one", "all"])
+@pytest.mark.parametrize("runtime", ["lce", "litert"])
+def test_do_not_cut_off_the_bias_of_a_dead_filter(runtime, dead, tmp_path):
+    """Steps of next to nothing took it, counted in them, beyond 32 bits."""
+    inputs = keras.Input((6, 6, 3), name="image")
+    x = layers.Conv2D(8, 3, padding="same", name="pruned")(inputs)
+    x = layers.PReLU(shared_axes=(1, 2))(layers.BatchNormalization()(x))
+    y = layers.BatchNormalization()(RectifiedConv2D(8, 3, padding="same")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Add()([x, y]))
+    model = keras.Model(inputs, layers.Dense(5)(x))
+    randomize(model, seed=0)
+    kernel, bias = model.get_layer("pruned").get_weights()
+    kernel[..., : 3 if dead == "one" else None] = 0.0
+    model.get_layer("pruned").set_weights([kernel, bias])
+    images = np.random.default_rng(0).normal(size=(16, 6, 6, 3)).astype("float32")
+    case = Case(runtime, True, (False, False), model, {"image": images})
+    path = tmp_path / "model.tflite"
+    case.export(path)
+    if dead == "one":  # Else all outputs are the same, and there is no step.
+        assert_computes_the_same(PlainFile(path.read_bytes()), case)
+    found = TFLiteModel(path).predict(images)
+    expected = model.predict(images, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=0.05 * np.ptp(expected))
+
+
+def test_a_dead_filter_stays_dead_in_training():
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(4, 3, use_bias=False, name="pruned")(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    layer = model.get_layer("pruned")
+    kernel = layer.kernel.numpy()
+    kernel[..., 1] = 0.0
+    layer.kernel.assign(kernel)
+    images = np.random.default_rng(0).normal(size=(16, 6, 6, 3)).astype("float32")
+    small = quantize_real_layers(model, images)
+    small(images, training=True)
+    integers = small.get_layer("pruned").kernel_integers()
+    assert not integers[..., 1].any()
+    reach = np.abs(kernel).max((0, 1, 2))
+    for channel in (0, 2, 3):  # Each in its own range.
+        wanted = np.rint(kernel[..., channel] / reach[channel] * 127)
+        assert np.abs(integers[..., channel] - wanted).max() <= 1
