@@ -1,4 +1,4 @@
-// metadata.json of a bundle of keras_rbcn, as far as the program needs it.
+// A bundle of keras_rbcn, as far as the program needs it.
 #pragma once
 
 #include <array>
@@ -50,6 +50,12 @@ struct Metadata {
   std::size_t model_bytes;
   ImageInput input;
   ScoresOutput output;
+};
+
+struct Bundle {
+  Metadata metadata;
+  std::string model;                // The bytes of the file.
+  std::vector<std::string> labels;  // None if the bundle has no names of classes.
 };
 
 inline void expect(bool condition, const std::string& problem) {
@@ -160,6 +166,21 @@ inline std::vector<std::string> parse_labels(const std::string& content, int cla
                 std::to_string(classes) + " classes");
   }
   return labels;
+}
+
+inline Bundle read_bundle(const std::string& folder) {
+  Bundle bundle;
+  bundle.metadata = parse_metadata(read_file(folder + "/metadata.json"));
+  const Metadata& metadata = bundle.metadata;
+  bundle.model = read_file(folder + "/" + metadata.model_file);
+  if (bundle.model.size() != metadata.model_bytes) {
+    throw Error(metadata.model_file + " is not the model of metadata.json");
+  }
+  if (metadata.output.labels_file) {
+    bundle.labels = parse_labels(read_file(folder + "/" + *metadata.output.labels_file),
+                                 metadata.output.classes);
+  }
+  return bundle;
 }
 
 }  // namespace rbcn

@@ -42,53 +42,44 @@ TfLiteType type_of(const std::string& dtype) {
 
 class Classifier {
  public:
-  explicit Classifier(const std::string& folder)
-      : metadata_(rbcn::parse_metadata(rbcn::read_file(folder + "/metadata.json"))),
-        content_(rbcn::read_file(folder + "/" + metadata_.model_file)) {
-    if (metadata_.output.labels_file) {
-      labels_ = rbcn::parse_labels(
-          rbcn::read_file(folder + "/" + *metadata_.output.labels_file),
-          metadata_.output.classes);
-    }
-    if (content_.size() != metadata_.model_bytes) {
-      throw rbcn::Error(metadata_.model_file + " is not the model of metadata.json");
-    }
+  explicit Classifier(const std::string& folder) : bundle_(rbcn::read_bundle(folder)) {
     build();
-    check_tensor(*interpreter_->input_tensor(0), metadata_.input.dtype,
-                 {1, metadata_.input.height, metadata_.input.width,
-                  metadata_.input.channels});
-    check_tensor(*output(), metadata_.output.dtype, {1, metadata_.output.classes});
+    const rbcn::ImageInput& input = bundle_.metadata.input;
+    check_tensor(*interpreter_->input_tensor(0), input.dtype,
+                 {1, input.height, input.width, input.channels});
+    const rbcn::ScoresOutput& scores = bundle_.metadata.output;
+    check_tensor(*output(), scores.dtype, {1, scores.classes});
   }
 
-  const std::string& name() const { return metadata_.name; }
+  const std::string& name() const { return bundle_.metadata.name; }
 
   std::vector<rbcn::Prediction> classify(const rbcn::Image& image, double* seconds) {
-    const auto input = rbcn::preprocess(metadata_.input, image);
+    const auto input = rbcn::preprocess(bundle_.metadata.input, image);
     std::memcpy(interpreter_->input_tensor(0)->data.raw, input.data(), input.size());
     const auto begin = std::chrono::steady_clock::now();
     if (interpreter_->Invoke() != kTfLiteOk) throw rbcn::Error("the inference failed");
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
     *seconds = taken.count();
-    return rbcn::best_classes(metadata_.output, labels_,
+    return rbcn::best_classes(bundle_.metadata.output, bundle_.labels,
                               reinterpret_cast<const std::uint8_t*>(output()->data.raw),
                               kTop);
   }
 
  private:
   void build() {
-    model_ = tflite::FlatBufferModel::VerifyAndBuildFromBuffer(content_.data(),
-                                                               content_.size());
-    if (!model_) throw rbcn::Error(metadata_.model_file + " is no valid model");
+    model_ = tflite::FlatBufferModel::VerifyAndBuildFromBuffer(bundle_.model.data(),
+                                                               bundle_.model.size());
+    if (!model_) throw rbcn::Error(bundle_.metadata.model_file + " is no valid model");
     tflite::ops::builtin::BuiltinOpResolver resolver;
     compute_engine::tflite::RegisterLCECustomOps(&resolver);
     tflite::InterpreterBuilder(*model_, resolver)(&interpreter_, kThreads);
     if (!interpreter_ || interpreter_->AllocateTensors() != kTfLiteOk) {
-      throw rbcn::Error(metadata_.model_file + " cannot be run");
+      throw rbcn::Error(bundle_.metadata.model_file + " cannot be run");
     }
   }
 
   const TfLiteTensor* output() const {
-    return interpreter_->output_tensor(metadata_.output.index);
+    return interpreter_->output_tensor(bundle_.metadata.output.index);
   }
 
   void check_tensor(const TfLiteTensor& tensor, const std::string& dtype,
@@ -96,13 +87,12 @@ class Classifier {
     const TfLiteIntArray& dims = *tensor.dims;
     if (tensor.type != type_of(dtype) ||
         std::vector<int>(dims.data, dims.data + dims.size) != shape) {
-      throw rbcn::Error(metadata_.model_file + " takes or gives other numbers than told");
+      throw rbcn::Error(bundle_.metadata.model_file +
+                        " takes or gives other numbers than told");
     }
   }
 
-  rbcn::Metadata metadata_;
-  std::string content_;  // Of the model, which reads from it.
-  std::vector<std::string> labels_;
+  const rbcn::Bundle bundle_;  // The model reads from its bytes.
   std::unique_ptr<tflite::FlatBufferModel> model_;
   std::unique_ptr<tflite::Interpreter> interpreter_;
 };

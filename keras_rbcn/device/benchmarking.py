@@ -123,9 +123,7 @@ def benchmark(
         repeats=int(repeats),
         cpu_mask=mask,
         files=tuple(
-            FileTimings.of_outputs(
-                name, str(path), networks[name].bytes, outputs[name]
-            )
+            FileTimings.of_outputs(name, str(path), networks[name].bytes, outputs[name])
             for name, path in paths.items()
         ),
     )

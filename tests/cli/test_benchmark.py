@@ -97,7 +97,7 @@ def test_a_file_of_another_kind_is_told_before_the_device_is_asked(
 ):
     fake_adb.says("adb: no devices/emulators found")
     result = run("benchmark", __file__, "--adb", "--binary", arm_elf)
-    assert_user_error(result, "test_benchmark.py' is not one: its bytes", "The c")
+    assert_user_error(result, "test_benchmark.py' is not one", "b'he c'")
 
 
 def test_files_of_different_networks(run, fake_adb, model, other, arm_elf):

@@ -10,10 +10,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import tree_sitter_kotlin
+from tree_sitter import Language, Parser
 
 import keras_rbcn as rbcn
 from keras_rbcn import signing
 from keras_rbcn._backend import keras
+from keras_rbcn._grey import _WEIGHTS
 from keras_rbcn.bundle.metadata import FORMAT, FORMAT_VERSION, KINDS, METADATA_NAME
 
 if sys.version_info >= (3, 11):
@@ -27,7 +30,31 @@ TESTS = APP / "app/src/test/kotlin/org/kerasrbcn/classify"
 RESOURCES = APP / "app/src/main/res"
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 ARCHIVE_ABIS = ("x86", "x86_64", "arm64-v8a")
-CODE = [*SOURCES.glob("*.kt"), *TESTS.glob("*.kt"), *APP.rglob("*.gradle.kts")]
+CODE = [*SOURCES.glob("*.kt"), *TESTS.glob("*.kt")]
+# The blocks of each build file. Gradle's own names, which only Gradle knows.
+BLOCKS = {
+    "settings.gradle.kts": {
+        "pluginManagement",
+        "pluginManagement.repositories",
+        "dependencyResolutionManagement",
+        "dependencyResolutionManagement.repositories",
+        "dependencyResolutionManagement.repositories.maven",
+        "dependencyResolutionManagement.repositories.maven.content",
+    },
+    "build.gradle.kts": {"plugins"},
+    "app/build.gradle.kts": {
+        "plugins",
+        "android",
+        "android.defaultConfig",
+        "android.defaultConfig.ndk",
+        "android.buildTypes",
+        "android.buildTypes.release",
+        "android.compileOptions",
+        "android.kotlinOptions",
+        "android.sourceSets",
+        "dependencies",
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +90,73 @@ def test_brackets_are_balanced(path):
             assert opened, path
             assert opened.pop() + character in ("()", "[]", "{}")
     assert not opened
+
+
+def _errors(node):
+    """The lines of a build file, from 1, at which it is no Kotlin."""
+    if node.is_error or node.is_missing:
+        return [node.start_point.row + 1]
+    return [line for child in node.children for line in _errors(child)]
+
+
+def _blocks(node):
+    """The names of the blocks in a build file, each after those it lies in."""
+    named, prefix = set(), ""
+    if node.type == "call_expression" and node.children[-1].type == "annotated_lambda":
+        prefix = node.children[0].text.decode()
+        named.add(prefix)
+    for child in node.children:
+        named |= {f"{prefix}.{name}".lstrip(".") for name in _blocks(child)}
+    return named
+
+
+def _parsed(text):
+    parser = Parser(Language(tree_sitter_kotlin.language()))
+    return parser.parse(text.encode()).root_node
+
+
+def test_the_build_files_are_parsed():
+    found = {path.relative_to(APP).as_posix() for path in APP.rglob("*.gradle.kts")}
+    assert found == set(BLOCKS)
+    for name, blocks in BLOCKS.items():
+        root = _parsed((APP / name).read_text("utf-8"))
+        assert not root.has_error, f"{name}: lines {_errors(root)}"
+        assert _blocks(root) == blocks
+
+
+@pytest.mark.parametrize(
+    ("written", "broken"),
+    [
+        ("compileSdk = 35", "compileSdk = = 35"),
+        ("minSdk = 30", "minSdk ="),
+        ('listOf("arm64-v8a", "x86_64")', 'listOf("arm64-v8a" "x86_64")'),
+        ('jvmTarget = "17"', 'jvmTarget = "17'),
+        ("implementation(libs.activity)", "implementation(libs.activity"),
+    ],
+)
+def test_broken_build_files_are_found(written, broken):
+    text = (APP / "app/build.gradle.kts").read_text("utf-8")
+    assert text.count(written) == 1
+    root = _parsed(text.replace(written, broken))
+    assert root.has_error
+    assert _errors(root)
+
+
+@pytest.mark.parametrize(
+    ("written", "broken"),
+    [
+        ("plugins {", "plugns {"),
+        ("defaultConfig {", "defaultConfg {"),
+        ("    ndk {", "    abi {"),
+        ("dependencies {", "if (metadata.exists()) {"),
+    ],
+)
+def test_blocks_of_other_names_are_found(written, broken):
+    text = (APP / "app/build.gradle.kts").read_text("utf-8")
+    assert text.count(written) == 1
+    root = _parsed(text.replace(written, broken))
+    assert not root.has_error  # Kotlin, all the same.
+    assert _blocks(root) != BLOCKS["app/build.gradle.kts"]
 
 
 def test_each_source_is_of_the_package_of_the_app():
@@ -172,6 +266,20 @@ def test_the_app_knows_the_format_of_this_package():
     assert int(_constant("FORMAT_VERSION")) == FORMAT_VERSION
     assert _constant("FILE") == METADATA_NAME
     assert '"{}", "{}", "{}"'.format(*KINDS) in _kotlin()
+
+
+def test_grey_is_that_of_this_package():
+    red, green, blue = _WEIGHTS
+    sum_of_colours = f"{red} * red + {green} * green + {blue} * blue"
+    code = (SOURCES / "Preprocessing.kt").read_text("utf-8")
+    assert f"input.channels == 1 -> ({sum_of_colours} + 500) / 1000\n" in code
+
+
+def test_the_app_reads_its_bundle_where_prepare_puts_it(prepare):
+    # The folder that becomes the app's assets.
+    assert prepare.ASSETS.parent == Path("app/src/main/assets")
+    assert _constant("FOLDER") == prepare.ASSETS.name
+    assert 'assets.open("$FOLDER/$it")' in _kotlin()
 
 
 def test_the_app_reads_fields_that_are_written():

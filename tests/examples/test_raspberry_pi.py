@@ -14,6 +14,7 @@ from PIL import Image
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
+from keras_rbcn._grey import _WEIGHTS
 from keras_rbcn.bundle.metadata import FORMAT, FORMAT_VERSION, METADATA_NAME
 from keras_rbcn.layers import RectifiedConv2D
 
@@ -123,14 +124,7 @@ def test_photos_are_turned_upright(programs, bundles, tmp_path):
 
 def test_what_it_refuses(programs, bundles, tmp_path):
     image = str(bundles / "0.png")
-    for name in ("exchanged", "newer", "labels", "other", "cut"):
-        shutil.copytree(bundles / "litert", tmp_path / name)
-    with open(tmp_path / "exchanged" / "model.tflite", "ab") as file:
-        file.write(b"x")
-    _edit(tmp_path / "newer", lambda told: told.update(format_version=2))
-    (tmp_path / "labels" / "labels.txt").write_text("cat\n")
-    _edit(tmp_path / "other", lambda told: told["inputs"][0].update(image=None))
-    (tmp_path / "cut" / "metadata.json").write_text("{")
+    _copy_altered(bundles / "litert", tmp_path)
     for folder, path, fragment in (
         (bundles / "lce", image, "take the program in C\\+\\+"),
         (tmp_path / "exchanged", image, "was exchanged"),
@@ -146,6 +140,18 @@ def test_what_it_refuses(programs, bundles, tmp_path):
             programs[1].main([str(folder), str(path)])
 
 
+def _copy_altered(bundle, folder):
+    """Copies of a bundle with something wrong in each, by what it is."""
+    for name in ("exchanged", "newer", "labels", "other", "cut"):
+        shutil.copytree(bundle, folder / name)
+    with open(folder / "exchanged" / "model.tflite", "ab") as file:
+        file.write(b"x")
+    _edit(folder / "newer", lambda told: told.update(format_version=2))
+    (folder / "labels" / "labels.txt").write_text("cat\n")
+    _edit(folder / "other", lambda told: told["inputs"][0].update(image=None))
+    (folder / "cut" / "metadata.json").write_text("{")
+
+
 def _edit(folder, change):
     told = json.loads((folder / "metadata.json").read_text())
     change(told)
@@ -159,8 +165,15 @@ def test_the_programs_know_the_format_of_this_package(programs):
     header = (FOLDER / "bundle.h").read_text()
     assert f'{{"{FORMAT}"}}' in header
     assert f'value.at("format_version") == {FORMAT_VERSION}' in header
-    program = (FOLDER / "classify.cc").read_text()
-    assert f'"/{METADATA_NAME}"' in program
+    assert f'"/{METADATA_NAME}"' in header
+
+
+def test_grey_is_that_of_this_package(programs):
+    assert programs[0]._GREY.tolist() == list(_WEIGHTS)
+    red, green, blue = _WEIGHTS
+    sum_of_colours = f"{red} * pixel[0] + {green} * pixel[1] + {blue} * pixel[2]"
+    header = (FOLDER / "preprocessing.h").read_text()
+    assert f"({sum_of_colours} + 500) / 1000;" in header
 
 
 def test_what_is_included_is_there():
@@ -213,3 +226,63 @@ def test_the_program_in_cpp_notices_other_numbers(vectors_test, tmp_path):
     )
     assert result.returncode == 1
     assert result.stdout.splitlines()[-1] == f"wrong: {changed['images'][-1]['name']}"
+
+
+@pytest.fixture(scope="module")
+def int8_bundle(tmp_path_factory):
+    """A bundle that differs in all from the others: grey, in integers, no labels."""
+    folder = tmp_path_factory.mktemp("int8") / "Bär"
+    model = keras.Sequential(
+        [
+            keras.Input((6, 5, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    inputs = np.random.default_rng(1).uniform(0, 1, (32, 6, 5, 1)).astype("float32")
+    rbcn.export_bundle(
+        model,
+        folder,
+        name="Bär",
+        preprocessing=rbcn.ImagePreprocessing(0, 255),
+        verify_data=inputs,
+        runtime="litert",
+        real_layers="int8",
+        calibration_data=inputs,
+        input_type="int8",
+        output_type="int8",
+    )
+    return folder
+
+
+def _understood_in_cpp(program, folder):
+    return subprocess.run(
+        [program, "--bundle", folder], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_program_in_cpp_reads_exported_bundles(vectors_test, bundles, int8_bundle):
+    for folder in (bundles / "lce", bundles / "litert", int8_bundle):
+        result = _understood_in_cpp(vectors_test, folder)
+        assert result.returncode == 0, result.stdout
+        bundle = rbcn.Bundle(folder)
+        expected = vectors.understood(bundle.metadata) | {"labels": bundle.labels or []}
+        # The program does not look at them.
+        del expected["sha256"], expected["runtime"]
+        vectors.assert_close(json.loads(result.stdout), expected)
+
+
+def test_what_the_program_in_cpp_refuses(vectors_test, bundles, tmp_path):
+    _copy_altered(bundles / "lce", tmp_path)
+    for name, problem in (
+        ("exchanged", "model.tflite is not the model of metadata.json"),
+        ("newer", "another format version than 1"),
+        ("labels", "1 labels for 3 classes"),
+        ("other", "how images become inputs"),
+        ("cut", "parse error"),
+        ("none", "cannot read '.*/none/metadata.json'"),
+    ):
+        result = _understood_in_cpp(vectors_test, tmp_path / name)
+        assert result.returncode == 1
+        assert re.search(problem, result.stdout)

@@ -30,6 +30,7 @@ def vectors():
         "images": [_image_case(*case) for case in _IMAGES],
         "scores": [_scores_case(*case) for case in _SCORES],
         "orientations": [_orientation_case(value) for value in range(1, 9)],
+        "metadata": [_metadata_case(*case) for case in _METADATA],
     }
 
 
@@ -133,6 +134,86 @@ def _orientation_case(orientation):
     }
 
 
+def _metadata_case(name, model, value, outputs):
+    metadata = Metadata(name, "a test", model, (value,), outputs)
+    return {
+        "name": name,
+        "written": json.loads(metadata.to_json()),
+        "expected": understood(metadata),
+    }
+
+
+_METADATA = [
+    (
+        "Bär",
+        ModelFile("pets.tflite", "5a" * 32, 12345, "lce"),
+        Input(
+            "image",
+            (1, 8, 12, 3),
+            "int8",
+            _INT8,
+            ImagePreprocessing([123.675, 116.28, 103.53], [58.4, 57.1, 57.4], 0.875),
+        ),
+        (
+            Output("features", (1, 4, 4, 8), "float32", None, "other", None),
+            Output("scores", (1, 3), "uint8", _UINT8, "logits", "labels.txt"),
+        ),
+    ),
+    (
+        "plain",
+        ModelFile("model.tflite", "0f" * 32, 7, "litert"),
+        Input("image", (1, 5, 4, 1), "float32", None, ImagePreprocessing(0, 255)),
+        (Output("scores", (1, 2), "float32", None, "probabilities", None),),
+    ),
+]
+
+
+def understood(metadata):
+    """What an app must understand of a metadata.json with one output of scores."""
+    (value,) = metadata.inputs
+    ((index, scores),) = (
+        (index, output)
+        for index, output in enumerate(metadata.outputs)
+        if output.kind != "other"
+    )
+    _, height, width, channels = value.shape
+    mean, std = value.image.for_channels(channels)
+    return {
+        "name": metadata.name,
+        "model_file": metadata.model.file,
+        "sha256": metadata.model.sha256,
+        "bytes": metadata.model.bytes,
+        "runtime": metadata.model.runtime,
+        "input": {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "dtype": value.dtype,
+            "quantization": _quantization(value),
+            "mean": mean,
+            "std": std,
+            "crop_fraction": value.image.crop_fraction,
+        },
+        "output": {
+            "index": index,
+            "classes": scores.shape[1],
+            "dtype": scores.dtype,
+            "quantization": _quantization(scores),
+            "is_logits": scores.kind == "logits",
+            "labels_file": scores.labels,
+        },
+    }
+
+
+def _quantization(value):
+    if value.quantization is None:
+        return None
+    return {
+        "scale": value.quantization.scale,
+        "zero_point": value.quantization.zero_point,
+    }
+
+
 def _object(inputs, outputs):
     model = ModelFile("model.tflite", "0" * 64, 1, "lce")
     metadata = Metadata("vectors", "a test", model, tuple(inputs), tuple(outputs))
@@ -148,6 +229,26 @@ def text():
         for name, cases in vectors().items()
     ]
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def assert_close(written, computed):
+    """Equal, but for the rounding of another processor."""
+    assert type(written) is type(computed)
+    if isinstance(written, dict):
+        assert written.keys() == computed.keys()
+        for key, value in written.items():
+            assert_close(value, computed[key])
+    elif isinstance(written, list) and written and isinstance(written[0], float):
+        scale = max(map(abs, computed))
+        np.testing.assert_allclose(written, computed, rtol=0, atol=1e-6 * scale)
+    elif isinstance(written, list):
+        assert len(written) == len(computed)
+        for one, other in zip(written, computed, strict=True):
+            assert_close(one, other)
+    elif isinstance(written, float):
+        assert abs(written - computed) < 1e-6
+    else:
+        assert written == computed
 
 
 if __name__ == "__main__":

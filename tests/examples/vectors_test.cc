@@ -1,8 +1,10 @@
-// Whether examples/raspberry_pi computes what vectors.json says.
+// Whether examples/raspberry_pi computes what vectors.json says, and what it reads.
 //
 //     vectors_test VECTORS.json
+//     vectors_test --bundle FOLDER
 //
-// Prints the name of each case that it got right; ends with 1 at the first wrong one.
+// Prints the name of each case that it got right; ends with 1 at the first wrong one. Of
+// a bundle, prints as JSON what it has understood, or ends with 1 and what is wrong.
 
 #include <cmath>
 #include <cstdio>
@@ -71,9 +73,60 @@ bool scores_are_right(const json& value) {
   return true;
 }
 
+json told(const std::optional<rbcn::Quantization>& quantization) {
+  if (!quantization) return nullptr;
+  return {{"scale", quantization->scale}, {"zero_point", quantization->zero_point}};
+}
+
+template <typename Value>
+json told(const std::optional<Value>& value) {
+  return value ? json(*value) : json();
+}
+
+json told(const rbcn::ImageInput& input) {
+  return {{"height", input.height},
+          {"width", input.width},
+          {"channels", input.channels},
+          {"dtype", input.dtype},
+          {"quantization", told(input.quantization)},
+          {"mean", input.mean},
+          {"std", input.std},
+          {"crop_fraction", told(input.crop_fraction)}};
+}
+
+json told(const rbcn::ScoresOutput& output) {
+  return {{"index", output.index},
+          {"classes", output.classes},
+          {"dtype", output.dtype},
+          {"quantization", told(output.quantization)},
+          {"is_logits", output.is_logits},
+          {"labels_file", told(output.labels_file)}};
+}
+
+int print_bundle(const std::string& folder) {
+  try {
+    const rbcn::Bundle bundle = rbcn::read_bundle(folder);
+    const rbcn::Metadata& metadata = bundle.metadata;
+    const json understood = {{"name", metadata.name},
+                             {"model_file", metadata.model_file},
+                             {"bytes", bundle.model.size()},
+                             {"input", told(metadata.input)},
+                             {"output", told(metadata.output)},
+                             {"labels", bundle.labels}};
+    std::printf("%s\n", understood.dump().c_str());
+    return 0;
+  } catch (const rbcn::Error& error) {
+    std::printf("%s\n", error.what());
+    return 1;
+  }
+}
+
 }  // namespace
 
 int main(int count, char* arguments[]) {
+  if (count == 3 && std::string(arguments[1]) == "--bundle") {
+    return print_bundle(arguments[2]);
+  }
   if (count != 2) return 2;
   const json vectors = json::parse(rbcn::read_file(arguments[1]));
   for (const auto& [name, is_right] : {std::pair{"images", &image_is_right},

@@ -77,6 +77,50 @@ class VectorsTest {
         }
     }
 
+    @Test
+    fun metadataIsUnderstood() {
+        for (case in cases("metadata")) {
+            val content = case.getJSONObject("written").toString().toByteArray()
+            val metadata = BundleMetadata.read(content)
+            val expected = case.getJSONObject("expected")
+            assertEquals(expected.getString("name"), metadata.name)
+            assertEquals(expected.getString("model_file"), metadata.modelFile)
+            assertEquals(expected.getString("sha256"), metadata.modelSha256)
+            assertEquals(expected.getString("runtime"), metadata.runtime)
+            assertUnderstood(expected.getJSONObject("input"), metadata.input)
+            assertUnderstood(expected.getJSONObject("output"), metadata.output)
+        }
+    }
+
+    private fun assertUnderstood(expected: JSONObject, input: ImageInput) {
+        assertEquals(expected.getInt("height"), input.height)
+        assertEquals(expected.getInt("width"), input.width)
+        assertEquals(expected.getInt("channels"), input.channels)
+        assertEquals(expected.getString("dtype"), input.dtype)
+        assertEquals(quantization(expected), input.quantization)
+        assertArrayEquals(floats(expected.getJSONArray("mean")), input.mean, 0f)
+        assertArrayEquals(floats(expected.getJSONArray("std")), input.std, 0f)
+        val fraction =
+            if (expected.isNull("crop_fraction")) null else expected.getDouble("crop_fraction")
+        assertEquals(fraction?.toFloat(), input.cropFraction)
+    }
+
+    private fun assertUnderstood(expected: JSONObject, output: ScoresOutput) {
+        assertEquals(expected.getInt("index"), output.index)
+        assertEquals(expected.getInt("classes"), output.classes)
+        assertEquals(expected.getString("dtype"), output.dtype)
+        assertEquals(quantization(expected), output.quantization)
+        assertEquals(expected.getBoolean("is_logits"), output.isLogits)
+        val file = if (expected.isNull("labels_file")) null else expected.getString("labels_file")
+        assertEquals(file, output.labelsFile)
+    }
+
+    private fun quantization(json: JSONObject): Quantization? {
+        if (json.isNull("quantization")) return null
+        val numbers = json.getJSONObject("quantization")
+        return Quantization(numbers.getDouble("scale").toFloat(), numbers.getInt("zero_point"))
+    }
+
     private fun FloatArray.largest() = maxOf { kotlin.math.abs(it) }
 
     private fun floats(json: JSONArray) = FloatArray(json.length()) { json.getDouble(it).toFloat() }
