@@ -114,6 +114,7 @@ def test_exported_files_compute_what_they_did(release):
 
 
 def test_reports_are_read_back(release):
+    origins = []
     for path in files(release, "exports/*.tflite"):
         report = rbcn.ExportReport.from_json(path.with_suffix(".json"))
         assert report.agreement.passed
@@ -124,6 +125,8 @@ def test_reports_are_read_back(release):
         saved = json.loads(path.with_suffix(".json").read_text("utf-8"))
         again = json.loads(json.dumps(report.to_dict()))
         assert without_more(again, saved) == saved
+        origins.append(report.provenance)
+    assert any("training" in one and "data" in one["given"] for one in origins)
 
 
 def without_more(again, saved):

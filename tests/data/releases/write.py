@@ -166,6 +166,29 @@ def write_exports(folder, one, two):
             )
 
 
+def write_trained_on(folder, model):
+    """A student that was trained with its rounding, and a report that tells of it."""
+    keras.utils.set_random_seed(0)
+    inputs = noise(model, 64, seed=3)
+    small = rbcn.quantize_real_layers(model, inputs, name="int8_trained")
+    training = rbcn.RBCNModel(small, model, check_teacher=False)
+    training.compile(
+        keras.optimizers.Adam(1e-4),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    training.fit(inputs[0], np.arange(64) % 4, batch_size=32, verbose=0)
+    samples = clear_samples(small)
+    write_student(folder / "students", small, samples)
+    write_export(
+        folder / "exports",
+        "lce_one_int8_trained",
+        training,
+        samples,
+        real_layers="int8",
+        provenance={"data": rbcn.datasets.fingerprint(inputs[0])},
+    )
+
+
 def in_int8(model):
     """What makes an export bring real layers to int8."""
     return {"real_layers": "int8", "calibration_data": noise(model, 64, seed=3)}
@@ -284,6 +307,7 @@ def main() -> None:
         for model in (one, rounded):
             write_student(new / "students", model, clear_samples(one))
         write_exports(new / "exports", one, two)
+        write_trained_on(new, one)
         write_bundles(new, one)
         write_training(new / "training")
         write_manifest(new)
