@@ -93,6 +93,13 @@ ACCURACIES = {
     "R, distillation: this recipe": ("R, distillation", 1e-2, 3),
     "R+G (discriminators), adversarial weight 0.01": ("R+G", 1e-2, 3),
     "R+G, distillation": ("R+G, distillation", 1e-2, 3),
+    "R, distillation, approx_sign, two seeds": ("R, distillation", 3e-2, 2),
+    "R, distillation, ste_sign": (
+        "R, distillation, straight-through kernels",
+        3e-2,
+        3,
+    ),
+    "Bi-Real Net, distillation, two seeds": ("Bi-Real Net, distillation", 3e-2, 2),
     "Bi-Real Net ": ("Bi-Real Net", 1e-2, 1),
     "Bi-Real Net, learning rate 1e-3": ("Bi-Real Net", 1e-3, 1),
     "R": ("R", 1e-2, 1),
