@@ -105,7 +105,8 @@ def _check_calibrated(student: Any, calibration_data: Any) -> None:
             f"Expected no `calibration_data`, since model '{student.name}' has its "
             "ranges from `quantize_real_layers` already, received some."
         )
-    lost = [one.name for one in student.weights if np.isnan(one).any()]
+    numbers = [one for one in student.weights if one.dtype.is_floating]
+    lost = [one.name for one in numbers if np.isnan(one).any()]
     if lost:
         raise ValueError(
             f"Expected the weights of model '{student.name}' to be numbers, received "

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_rbcn.conversion.graph import read_graph
+from keras_rbcn.conversion.graph import is_functional, read_graph
 from keras_rbcn.export.wording import listed
 from keras_rbcn.quantization.layers import QuantizedLayer
 from keras_rbcn.tflite.flatbuffer import Graph, Operator
@@ -45,9 +45,10 @@ def why_without_int8(layer: QuantizedLayer, student: Any) -> str:
 
     Args:
         layer: The layer.
-        student: The functional model that it is in.
+        student: The model that it is in.
     """
-    for call in read_graph(student).calls_of(layer):
+    calls = read_graph(student).calls_of(layer) if is_functional(student) else []
+    for call in calls:
         for reader in call.output.consumers:
             behind = getattr(reader.layer, "layer", reader.layer)
             gamma = getattr(behind, "gamma", None)
