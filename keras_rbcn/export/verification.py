@@ -236,20 +236,35 @@ def relative_differences(
         # The number's own rounding: an offset leaves less precision to what varies.
         excess = np.maximum(np.abs(a - b) - _OWN_ROUNDING * np.abs(a), 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(excess == 0, 0.0, excess / _spread(a))
+            share = np.where(excess == 0, 0.0, excess / _reach(a))
         parts.append(share.reshape(len(a), -1).max(1))
     return np.max(parts, axis=0)
 
 
+def _reach(values: np.ndarray) -> np.ndarray:
+    """How far each value may vary: its channel's spread, or more if it lies far out.
+
+    A channel that is rarely active spreads by what it is at rest, and its few large
+    values have the rounding of large ones.
+    """
+    channels = _channels(values)
+    far_out = np.abs(values - np.median(channels, axis=0))
+    return np.maximum(_spread(values), far_out)
+
+
+def _channels(values: np.ndarray) -> np.ndarray:
+    """The values of each channel, the last axis, or of all together if they are few."""
+    channels = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+    return channels.reshape(-1, 1) if len(channels) < _FEW else channels
+
+
 def _spread(values: np.ndarray) -> np.ndarray:
-    """How far the values of each channel, the last axis, lie apart.
+    """How far the values of each channel lie apart.
 
     Not their size, and not over all channels: an offset, an outlying sample or a large
     channel would hide what is wrong in the others.
     """
-    channels = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
-    if len(channels) < _FEW:
-        channels = channels.reshape(-1, 1)
+    channels = _channels(values)
     low, high = np.percentile(channels, [5, 95], axis=0)
     spread = high - low
     # A channel that is rarely active, and one of which there is but one value.

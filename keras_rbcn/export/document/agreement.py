@@ -82,6 +82,8 @@ class Agreement:
             rounded by itself, 8 units in the last place, is taken off the difference
             first. The spread goes from the 5th to the 95th percentile; that of a
             probability counts as a tenth of the largest one of all classes at least.
+            For a value that lies further from the channel's median than that, its
+            distance counts.
         undecided_samples: Of each sample, whether it is among those of `undecided`.
         samples_on_file_signs: Number of samples that the student was run on with the
             signs that the file computed: all if many are beyond rounding, or else only
