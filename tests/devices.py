@@ -4,6 +4,7 @@ import getpass
 import os
 import shlex
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -307,3 +308,11 @@ def arm_elf(tmp_path):
     path = tmp_path / "lce_benchmark_model_aarch64"
     path.write_bytes(elf_header("aarch64"))
     return path
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -197,8 +197,9 @@ def _convert_and_verify(
         agreement = compare(student, signature, file, samples, data, matching, run)
         report = dataclasses.replace(report, agreements=(*report.agreements, agreement))
         if not agreement.passed:
-            message = _disagreement(student, agreement, matching)
-            raise ExportError(message, report, tuple(suspicious_layers(matching)))
+            suspects = suspicious_layers(matching)
+            message = _disagreement(student, agreement, suspects)
+            raise ExportError(message, report, tuple(suspects))
     with replacing(target) as beside:
         beside.write_bytes(conversion.content)
     return report
@@ -317,7 +318,7 @@ def _versions(runtime: str) -> dict[str, str]:
     return found
 
 
-def _disagreement(student: Any, agreement: Agreement, matching: Matching) -> str:
+def _disagreement(student: Any, agreement: Agreement, suspects: dict[str, str]) -> str:
     parts = [
         f"The converted file does not compute what model '{student.name}' computes, "
         f"run by the interpreter '{agreement.interpreter}': {_shares(agreement)}. "
@@ -340,7 +341,6 @@ def _disagreement(student: Any, agreement: Agreement, matching: Matching) -> str
             "All 1-bit layers get the right inputs: what is converted wrongly stands "
             "behind the last of them."
         )
-    suspects = suspicious_layers(matching)
     causes = [f"- layer '{name}': {reason}" for name, reason in suspects.items()]
     text = " ".join(
         [*parts, "Likely causes:" if causes else "No known cause was found."]

@@ -11,6 +11,7 @@ from devices import (
     _running_sshd,
     arm_elf,
     fake_adb,
+    interruptible,
     local_elf,
     sshd,
     stand_in,
@@ -18,7 +19,15 @@ from devices import (
 )
 from outcomes import assert_user_error
 
-__all__ = ["_running_sshd", "arm_elf", "fake_adb", "local_elf", "sshd", "stand_in"]
+__all__ = [
+    "_running_sshd",
+    "arm_elf",
+    "fake_adb",
+    "interruptible",
+    "local_elf",
+    "sshd",
+    "stand_in",
+]
 
 
 @pytest.fixture
@@ -124,15 +133,7 @@ def test_an_output_does_not_replace_an_input(run, model, arm_elf):
     assert arm_elf.read_bytes()[:4] == b"\x7fELF"
 
 
-@pytest.fixture
-def heeds_ctrl_c():
-    """As in a terminal; what runs in the background is started deaf to it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeds_ctrl_c")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_with_nothing_left(run, fake_adb, model, arm_elf, stand_in):
     started = fake_adb.root / "started"
     stand_in.does(f"touch {started}; exec sleep 60")

@@ -5,13 +5,22 @@ from devices import (
     _running_sshd,
     arm_elf,
     fake_adb,
+    interruptible,
     local_elf,
     sshd,
     stand_in,
     tflite_file,
 )
 
-__all__ = ["_running_sshd", "arm_elf", "fake_adb", "local_elf", "sshd", "stand_in"]
+__all__ = [
+    "_running_sshd",
+    "arm_elf",
+    "fake_adb",
+    "interruptible",
+    "local_elf",
+    "sshd",
+    "stand_in",
+]
 
 
 @pytest.fixture

@@ -162,15 +162,7 @@ def test_a_program_that_takes_too_long(sshd, one_file, local_elf, stand_in):
     assert not sshd.left_behind
 
 
-@pytest.fixture
-def _interruptible():
-    """Ctrl-C raises, also where the tests run in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_benchmark_leaves_nothing(
     sshd, one_file, local_elf, stand_in, tmp_path
 ):
