@@ -3,20 +3,12 @@
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from unused_tensors import unused_tensors
 
 from keras_rbcn import export_tflite
 from keras_rbcn._backend import keras
 from keras_rbcn.tflite.editing import BUILTIN, Editor
 from keras_rbcn.tflite.flatbuffer import parse
-
-
-def unused(content):
-    """Indices of the tensors that nothing reads or writes."""
-    graph = parse(content)
-    used = {*graph.inputs, *graph.outputs}
-    for operator in graph.operators:
-        used.update(operator.inputs, operator.outputs)
-    return set(range(len(graph.tensors))) - used
 
 
 def run(content, samples):
@@ -56,7 +48,7 @@ def test_an_operator_taken_out_leaves_nothing_behind(model, tmp_path):
     editor.graph.operators.remove(tanh)
     before = len(editor.graph.tensors)
     content = editor.content()
-    assert not unused(content)
+    assert not unused_tensors(content)
     assert len(parse(content).tensors) == before - 1
     first, last = model.get_layer("first"), model.get_layer("last")
     expected = last(first(samples))
