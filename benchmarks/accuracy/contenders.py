@@ -42,7 +42,8 @@ class Contender:
         scale: "channel" or "layer".
         two_stages: Whether the first half of the epochs trains binary inputs with
             full-precision kernels, and the second half binary kernels as well.
-        kernel_quantizer: Of rectified convolutions; their own default if empty.
+        kernel_quantizer: Of rectified convolutions. The paper's, which is the default
+            here, is not that of the layer.
         real: "kernels" or "inputs" of the 1-bit convolutions that are not 1-bit after
             all, to see which of the two costs what. No file for a phone comes of it.
     """
@@ -55,7 +56,7 @@ class Contender:
     discriminator: dict[str, Any] = dataclasses.field(default_factory=dict)
     scale: str = "channel"
     two_stages: bool = False
-    kernel_quantizer: str = ""
+    kernel_quantizer: str = "approx_sign"
     real: str = ""
 
     def with_settings(self, **changes: Any) -> Contender:
@@ -78,9 +79,15 @@ _JUDGED = {
 _PAPER = {"kernel_weight": 1e-4, "kernel_loss_gradient": "straight_through"}
 _DISTILLED = {"distillation": 0.9, "temperature": 4.0}
 _PLAIN = Contender("birealnet", _OFF)
-_R = Contender("rbcn", _OFF)
+# Unlike that of the paper's approx_sign, its gradient does not vanish at the clip.
+_R = Contender("rbcn", _OFF, kernel_quantizer="ste_sign")
+_APPROX = {"kernel_quantizer": "approx_sign"}
 _RD = _R.with_settings(**_DISTILLED)
-_RG = Contender("rbcn", _JUDGED, taps="convolution")
+_RG = _replaced(_R, settings=_JUDGED, taps="convolution")
+_RGD = _RG.with_settings(**_DISTILLED)
+_RGB = _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1})
+_REACTNET = _replaced(_R, network="reactnet")
+_REACTNET_FULL = _replaced(_RGD, network="reactnet")
 
 # The conclusion is drawn from these, with at least three seeds each.
 CONTENDERS: dict[str, Contender] = {
@@ -95,33 +102,31 @@ CONTENDERS: dict[str, Contender] = {
     "R": _R,
     "R, distillation": _RD,
     "R+G": _RG,
-    "R+G+B": _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1}),
-    "RBCN as in its paper": _replaced(
-        _RG, optimizers={"strategy_b_optimizer": 0.1}
-    ).with_settings(
+    "R+G+B": _RGB,
+    "RBCN as in its paper": _replaced(_RGB, **_APPROX).with_settings(
         **_PAPER,
         adversarial_weight=1.0,
         discriminator_accuracy_limit=1.0,
         strategy_b_every=EACH_EPOCH,
     ),
-    "R+G, distillation": _RG.with_settings(**_DISTILLED),
-    "ReActNet": _replaced(_PLAIN, network="reactnet"),
-    "ReActNet, R+G, distillation": _replaced(_RG, network="reactnet").with_settings(
-        **_DISTILLED
-    ),
+    "R+G, distillation": _RGD,
+    "ReActNet": _REACTNET,
+    "ReActNet, R+G, distillation": _REACTNET_FULL,
 }
 
-_RG01 = _RG.with_settings(adversarial_weight=0.1)
 _FULL = {"kernel_weight": 1e-4, "kernel_loss_gradient": "full"}
 _MATCHED = {"feature_matching_weight": 1.0}
+_MATCHED_ALONE = {**_MATCHED, "adversarial_weight": 0.0}
+_MATCHED_LITTLE = {"adversarial_weight": 0.0, "feature_matching_weight": 0.1}
+_RG01 = _RG.with_settings(adversarial_weight=0.1)
+# The first questions were asked with the paper's gradient of kernels.
+_R_APPROX, _RD_APPROX = _replaced(_R, **_APPROX), _replaced(_RD, **_APPROX)
+_RG_APPROX, _RG01_APPROX = _replaced(_RG, **_APPROX), _replaced(_RG01, **_APPROX)
 
 # What the validation data decide: changes to a contender, one at a time.
 _CHANGES: dict[str, dict[str, Contender]] = {
     "R": {
-        "kernel loss as in the paper": _R.with_settings(**_PAPER),
-        "kernel loss as in the paper, weight 1e-5": _R.with_settings(
-            **{**_PAPER, "kernel_weight": 1e-5}
-        ),
+        "approx_sign kernels": _R_APPROX,
         "kernel loss with its full gradient": _R.with_settings(**_FULL),
         "kernel loss with its full gradient, weight 1e-5": _R.with_settings(
             **{**_FULL, "kernel_weight": 1e-5}
@@ -131,22 +136,24 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
         "scale per layer": _replaced(_R, scale="layer"),
         "scale optimizer": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
-        "scale optimizer 0.01": _replaced(_R, optimizers={"scale_optimizer": 0.01}),
-        "fresh start": _replaced(_R, from_teacher=False),
-        "two stages": _replaced(_R, two_stages=True),
-        "full-precision kernels": _replaced(_R, real="kernels"),
-        "full-precision inputs": _replaced(_R, real="inputs"),
+    },
+    "R, approx_sign kernels": {
+        "kernel loss as in the paper": _R_APPROX.with_settings(**_PAPER),
+        "kernel loss as in the paper, weight 1e-5": _R_APPROX.with_settings(
+            **{**_PAPER, "kernel_weight": 1e-5}
+        ),
+        "kernel loss with its full gradient": _R_APPROX.with_settings(**_FULL),
+        "fresh start": _replaced(_R_APPROX, from_teacher=False),
+        "two stages": _replaced(_R_APPROX, two_stages=True),
+        "full-precision kernels": _replaced(_R_APPROX, real="kernels"),
+        "full-precision inputs": _replaced(_R_APPROX, real="inputs"),
     },
     "R, distillation": {
-        "scale optimizer": _replaced(_RD, optimizers={"scale_optimizer": 0.1}),
+        "approx_sign kernels": _RD_APPROX,
         "scale optimizer 0.01": _replaced(_RD, optimizers={"scale_optimizer": 0.01}),
-        # Unlike that of approx_sign, its gradient does not vanish at the clip.
-        "straight-through kernels": _replaced(_RD, kernel_quantizer="ste_sign"),
-        "straight-through kernels, scale optimizer 0.01": _replaced(
-            _RD, kernel_quantizer="ste_sign", optimizers={"scale_optimizer": 0.01}
-        ),
         "weight 0.3": _RD.with_settings(distillation=0.3),
         "weight 3": _RD.with_settings(distillation=3.0),
+        "temperature 1": _RD.with_settings(temperature=1.0),
         "temperature 2": _RD.with_settings(temperature=2.0),
         "temperature 8": _RD.with_settings(temperature=8.0),
         "two stages": _replaced(_RD, two_stages=True),
@@ -154,23 +161,47 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             attention_weight=1.0
         ),
     },
+    "R, distillation, approx_sign kernels": {
+        "scale optimizer 0.01": _replaced(
+            _RD_APPROX, optimizers={"scale_optimizer": 0.01}
+        ),
+        "weight 3": _RD_APPROX.with_settings(distillation=3.0),
+        "kernel loss as in the paper": _RD_APPROX.with_settings(**_PAPER),
+    },
     "R+G": {
-        "feature matching 0.1 alone": _RG.with_settings(
-            adversarial_weight=0.0, feature_matching_weight=0.1
-        ),
-        "feature matching 1 alone": _RG.with_settings(
-            adversarial_weight=0.0, feature_matching_weight=1.0
-        ),
+        "approx_sign kernels": _RG_APPROX,
+        "feature matching 0.1 alone": _RG.with_settings(**_MATCHED_LITTLE),
         "feature matching 0.1 alone, taps at additions": _replaced(
             _RG, taps=ADDITIONS
-        ).with_settings(adversarial_weight=0.0, feature_matching_weight=0.1),
-        "feature matching 0.1 alone, fading": _RG.with_settings(
-            adversarial_weight=0.0, feature_matching_weight=Ramp(0.1, 0.0, epochs=5)
-        ),
+        ).with_settings(**_MATCHED_LITTLE),
         "fading": _RG.with_settings(adversarial_weight=Ramp(0.01, 0.0, epochs=5)),
+        "weight 0.001": _RG.with_settings(adversarial_weight=0.001),
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
-        "kernel loss as in the paper": _RG.with_settings(**_PAPER),
+    },
+    "R+G, approx_sign kernels": {
+        "feature matching 0.1 alone": _RG_APPROX.with_settings(**_MATCHED_LITTLE),
+        "feature matching 1 alone": _RG_APPROX.with_settings(**_MATCHED_ALONE),
+        "weight 0.1": _RG01_APPROX,
+    },
+    "R+G, approx_sign kernels, weight 0.1": {
+        "taps at stages' additions": _replaced(_RG01_APPROX, taps=STAGE_ADDITIONS),
+        "feature matching 1": _RG01_APPROX.with_settings(**_MATCHED),
+    },
+    "R+G+B": {"approx_sign kernels": _replaced(_RGB, **_APPROX)},
+    "ReActNet": {"approx_sign kernels": _replaced(_REACTNET, **_APPROX)},
+    "ReActNet, R+G, distillation": {
+        "approx_sign kernels": _replaced(_REACTNET_FULL, **_APPROX),
+        "no discriminators": _replaced(_RD, network="reactnet"),
+        "fading": _REACTNET_FULL.with_settings(
+            adversarial_weight=Ramp(0.01, 0.0, epochs=5)
+        ),
+    },
+    "R+G, distillation": {
+        "approx_sign kernels": _replaced(_RGD, **_APPROX),
+        "fading": _RGD.with_settings(adversarial_weight=Ramp(0.01, 0.0, epochs=5)),
+        "weight 0.001": _RGD.with_settings(adversarial_weight=0.001),
+        "feature matching 0.1 alone": _RGD.with_settings(**_MATCHED_LITTLE),
     },
     "R+G, weight 0.1": {
         "taps at stages": _replaced(_RG01, taps="stage"),
@@ -191,16 +222,10 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "faster discriminators": _replaced(
             _RG01, optimizers={"discriminator_optimizer": 0.3}
         ),
-        "feature matching 0.1": _RG01.with_settings(feature_matching_weight=0.1),
         "feature matching 1": _RG01.with_settings(**_MATCHED),
-        "feature matching 10": _RG01.with_settings(feature_matching_weight=10.0),
-    },
-    "R+G, weight 0.1, feature matching 1": {
-        "taps at additions": _replaced(_RG01, taps=ADDITIONS).with_settings(**_MATCHED),
-        "untrained discriminators": _replaced(
+        "untrained discriminators, feature matching 1 alone": _replaced(
             _RG01, optimizers={"discriminator_optimizer": 0.0}
-        ).with_settings(**_MATCHED, adversarial_weight=0.0),
-        "distillation": _RG01.with_settings(**_DISTILLED, **_MATCHED),
+        ).with_settings(**_MATCHED_ALONE),
     },
 }
 

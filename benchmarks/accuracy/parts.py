@@ -60,11 +60,12 @@ def network(size: Size, kind: str) -> Any:
 def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
     """A contender's student, as it starts."""
     student = network(size, chosen.network)
-    changes = {"scale": chosen.scale}
-    if chosen.kernel_quantizer:
-        changes["kernel_quantizer"] = chosen.kernel_quantizer
-    if changes != {"scale": "channel"}:
-        student = _cloned(student, rbcn.layers.RectifiedConv2D, **changes)
+    student = _cloned(
+        student,
+        rbcn.layers.RectifiedConv2D,
+        scale=chosen.scale,
+        kernel_quantizer=chosen.kernel_quantizer,
+    )
     if chosen.from_teacher:
         rbcn.copy_weights(teacher, student)
     return with_real(student, chosen.real) if chosen.real else student
