@@ -150,6 +150,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     },
     "R, distillation": {
         "approx_sign kernels": _RD_APPROX,
+        "ReActNet": _replaced(_RD, network="reactnet"),
         "scale optimizer 0.01": _replaced(_RD, optimizers={"scale_optimizer": 0.01}),
         "weight 0.3": _RD.with_settings(distillation=0.3),
         "weight 3": _RD.with_settings(distillation=3.0),
@@ -192,7 +193,6 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     "ReActNet": {"approx_sign kernels": _replaced(_REACTNET, **_APPROX)},
     "ReActNet, R+G, distillation": {
         "approx_sign kernels": _replaced(_REACTNET_FULL, **_APPROX),
-        "no discriminators": _replaced(_RD, network="reactnet"),
         "fading": _REACTNET_FULL.with_settings(
             adversarial_weight=Ramp(0.01, 0.0, epochs=5)
         ),
