@@ -13,6 +13,7 @@ from keras_rbcn._backend import keras
 with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
     import contenders
     import epoch_time
+    import findings
     import last_step
     import lines
     import parts
@@ -247,6 +248,25 @@ def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
     ]
     text = report.document(rows, tmp_path, places.Places(tmp_path))
     assert "| R+G | weight 1 | 0.01 | 75.00 | +5.00 |" in text
+
+
+def test_findings_are_told_with_the_figures_of_their_lines():
+    rows = [
+        line(runs.contender, 0.8 + delta, rate=runs.learning_rate, seed=seed)
+        | {"size": runs.size}
+        for runs in {r for f in findings.FINDINGS for r in f.figures.values()}
+        for seed, delta in SEEDS
+    ]
+    text = findings.findings(rows)
+    assert text.count("80.00 ± 1.00 % (3 seeds)") == sum(
+        len(finding.figures) for finding in findings.FINDINGS
+    )
+    assert "{" not in text
+    # One of which a figure is missing is left out.
+    names = {runs.contender for runs in findings.FINDINGS[0].figures.values()}
+    fewer = [row for row in rows if row["contender"] not in names]
+    assert findings.FINDINGS[0].told(fewer) == ""
+    assert findings.findings([]) == ""
 
 
 def test_test_images_are_for_the_last_step(tmp_path):

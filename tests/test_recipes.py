@@ -87,29 +87,32 @@ def test_rates_fall_to_zero_at_the_end(teacher, data):
 # Rows of the docstring's tables: contender, learning rate, number of seeds.
 ACCURACIES = {
     "full-precision teacher (20 epochs, one seed)": (contenders.TEACHER, 3e-3, 1),
-    "Bi-Real Net": ("Bi-Real Net", 1e-2, 3),
-    "Bi-Real Net, distillation": ("Bi-Real Net, distillation", 1e-2, 3),
-    "R (rectification, no kernel loss)": ("R", 1e-2, 3),
-    "R, distillation: this recipe": ("R, distillation", 1e-2, 3),
-    "R+G (discriminators), adversarial weight 0.01": ("R+G", 1e-2, 3),
-    "R+G, distillation": ("R+G, distillation", 1e-2, 3),
-    "R, distillation, approx_sign, two seeds": ("R, distillation", 3e-2, 2),
-    "R, distillation, ste_sign": (
-        "R, distillation, straight-through kernels",
-        3e-2,
-        3,
-    ),
-    "Bi-Real Net, distillation, as fast": ("Bi-Real Net, distillation", 3e-2, 3),
-    "Bi-Real Net ": ("Bi-Real Net", 1e-2, 1),
+    "Bi-Real Net, learning rate 1e-2": ("Bi-Real Net", 1e-2, 3),
+    "Bi-Real Net, distillation": ("Bi-Real Net, distillation", 3e-2, 3),
+    "R (rectification, no kernel loss)": ("R", 3e-2, 1),
+    "R, distillation: this recipe": ("R, distillation", 3e-2, 3),
+    "R+G (discriminators), adversarial weight 0.01": ("R+G", 3e-2, 1),
+    "R+G, distillation": ("R+G, distillation", 3e-2, 1),
     "Bi-Real Net, learning rate 1e-3": ("Bi-Real Net", 1e-3, 1),
-    "R": ("R", 1e-2, 1),
-    "R, kernel loss with its full gradient": (
-        "R, kernel loss with its full gradient",
+    "Bi-Real Net": ("Bi-Real Net", 3e-2, 1),
+    "R": ("R", 3e-2, 1),
+    "R, approx_sign kernels": ("R, approx_sign kernels", 3e-2, 1),
+    "R, approx_sign kernels, 1e-2": ("R, approx_sign kernels", 1e-2, 1),
+    "the same, kernel loss with its full gradient": (
+        "R, approx_sign kernels, kernel loss with its full gradient",
         1e-2,
         1,
     ),
-    "R, kernel loss as in the paper": ("R, kernel loss as in the paper", 1e-2, 1),
-    "R+G, adversarial weight 0.1": ("R+G, weight 0.1", 1e-2, 1),
+    "the same, kernel loss as in the paper": (
+        "R, approx_sign kernels, kernel loss as in the paper",
+        1e-2,
+        1,
+    ),
+    "R+G, approx_sign kernels, 1e-2, weight 0.1": (
+        "R+G, approx_sign kernels, weight 0.1",
+        1e-2,
+        1,
+    ),
 }
 
 
@@ -120,18 +123,34 @@ def test_the_default_rests_on_the_lines_of_the_study():
         own = lines.of(rows, "small", contender, learning_rate=rate)
         own = [row for row in own if row["seed"] < seeds]
         assert len(own) == seeds
-        accuracies = [100 * row["validation_accuracy"] for row in own]
-        spread = f" +- {statistics.stdev(accuracies):.2f}" if seeds > 1 else ""
-        value = f"{statistics.mean(accuracies):.2f}{spread} %"
-        expected.append(f"{words.strip():<51}{value}")
+        expected.append(f"{words:<51}{_mean(own)}")
     document = map(str.strip, recipes.default.__doc__.splitlines())
     assert [line for line in document if line.endswith(" %")] == expected
+    own = lines.of(rows, "small", "RBCN as in its paper", learning_rate=3e-3)
+    assert f"it has {_mean(own)} with three seeds" in recipes.paper.__doc__
+
+
+@pytest.mark.parametrize(
+    ("name", "contender"),
+    [("default", "R, distillation"), ("paper", "RBCN as in its paper")],
+)
+def test_learning_rates_are_the_best_of_the_study(name, contender):
+    rows = lines.read_lines(places.RESULTS / "runs.jsonl")
+    recipe = recipes.RECIPES[name]()
+    assert recipe.learning_rate == lines.best_rate(rows, contender, "small")
+
+
+def _mean(rows):
+    accuracies = [100 * row["validation_accuracy"] for row in rows]
+    spread = f" +- {statistics.stdev(accuracies):.2f}" if len(rows) > 1 else ""
+    return f"{statistics.mean(accuracies):.2f}{spread} %"
 
 
 def test_the_default_settings_are_those_of_its_line():
     contender = contenders.contender("R, distillation")
     settings = dataclasses.asdict(recipes.default().settings)
     assert settings.items() >= contender.settings.items()
+    assert recipes.default().kernel_quantizer == contender.kernel_quantizer
     # Those that the contender leaves out do nothing without a weight.
     for weight in ("feature_matching_weight", "attention_weight"):
         assert settings[weight] == 0
@@ -147,7 +166,7 @@ def test_the_paper_has_what_its_equations_say():
         distillation=0.0,
         discriminator_accuracy_limit=1.0,  # Trained in each step.
     )
-    assert recipe.taps == "convolution"
+    assert (recipe.taps, recipe.kernel_quantizer) == ("convolution", "approx_sign")
 
 
 @pytest.mark.parametrize(

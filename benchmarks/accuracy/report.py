@@ -16,12 +16,13 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-import numpy as np
 from contenders import CONTENDERS, QUESTIONS, TEACHER
+from findings import findings
 from lines import Rows, best_rate, of, read_lines
 from parts import SIZES
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
+from scores import Score
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -56,26 +57,6 @@ PUBLISHED = (
     ("ImageNet, ResNet-18", "Bi-Real Net", "56.4"),
     ("ImageNet, ResNet-18", "RBCN", "59.5"),
 )
-
-
-class Score:
-    """What one contender reached at one size, over its seeds.
-
-    Args:
-        rows: Its lines at its best learning rate.
-        name: Of the figure in them that counts.
-    """
-
-    def __init__(self, rows: Rows, name: str) -> None:
-        self.values = np.array([row[name] for row in rows])
-        self.mean = float(self.values.mean())
-        self.seeds = len(rows)
-        # Of the seeds as a sample; one has no spread.
-        self.spread = float(self.values.std(ddof=1)) if self.seeds > 1 else None
-
-    def __str__(self) -> str:
-        text = f"{100 * self.mean:.2f}"
-        return text if self.spread is None else f"{text} ± {100 * self.spread:.2f}"
 
 
 def finals(rows: Rows, size: str) -> dict[str, Rows]:
@@ -272,6 +253,7 @@ def document(rows: Rows, folder: Path, places: Places) -> str:
         [
             INTRODUCTION,
             *(section for section in [state(rows), *sections] if section),
+            *_section("What was found, and why", FINDINGS_TEXT, findings(rows)),
             *_section("Questions", QUESTIONS_TEXT, question_table(rows, "small")),
             *_section("Learning rates", RATES_TEXT, rate_table(rows, "small")),
             "## Published figures\n",
@@ -284,9 +266,9 @@ def document(rows: Rows, folder: Path, places: Places) -> str:
     )
 
 
-def _section(title: str, text: str, table: str) -> list[str]:
-    """A table with its heading and explanation; nothing if it has no lines."""
-    return [f"## {title}\n", text, table] if table.count("\n") > 2 else []
+def _section(title: str, text: str, content: str) -> list[str]:
+    """Content with its heading and explanation; nothing if a table has no lines."""
+    return [f"## {title}\n", text, content] if content.count("\n") > 2 else []
 
 
 INTRODUCTION = """\
@@ -303,6 +285,9 @@ the same learning rates. R is rectification by learnable scales; the paper's ker
 loss, which costs accuracy at the best rate, is among the questions, and in "RBCN as in
 its paper". G are the feature discriminators, B is the separate step for the other
 parameters (strategy B). "R, distillation" is `recipes.default()`.
+"""
+FINDINGS_TEXT = """\
+Of the small networks, by validation accuracy.
 """
 QUESTIONS_TEXT = """\
 Each changes one thing of a contender: small networks, seed 0, validation accuracy, at

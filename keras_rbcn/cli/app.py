@@ -18,7 +18,7 @@ from keras_rbcn.cli.errors import UserError, one_line
 from keras_rbcn.cli.files import folder_path
 from keras_rbcn.cli.signing import decrypt, encrypt, keygen, sign, verify
 from keras_rbcn.cli.train import RunSettings, options, run_training
-from keras_rbcn.cli.train.settings import DEFAULT_STYLE
+from keras_rbcn.cli.train.settings import DEFAULT_KERNEL_QUANTIZER, DEFAULT_STYLE
 from keras_rbcn.cli.wording import command_parameters, in_options
 from keras_rbcn.export.int8.element_types import ElementTypes
 
@@ -200,6 +200,10 @@ def binarize(
             "learnable activations as well, or as they are."
         ),
     ] = DEFAULT_STYLE,
+    kernel_quantizer: Annotated[
+        options.KernelQuantizerName,
+        typer.Option(help="Of the 1-bit convolutions: they differ in the gradient."),
+    ] = DEFAULT_KERNEL_QUANTIZER,
     binary: Annotated[
         list[str] | None,
         typer.Option(
@@ -224,7 +228,15 @@ def binarize(
 
     The student starts from the teacher's weights, and is still to be trained.
     """
-    commands.binarize(teacher, student, style, binary or (), real or (), report)
+    commands.binarize(
+        teacher,
+        student,
+        report,
+        style=style,
+        kernel_quantizer=kernel_quantizer,
+        binary=binary or [],
+        real=real or [],
+    )
 
 
 @app.command()
@@ -233,6 +245,7 @@ def train(
     teacher: options.Teacher = None,
     student: options.Student = None,
     style: options.Style = None,
+    kernel_quantizer: options.KernelQuantizer = None,
     data: options.Data,
     rescale: options.Rescale = None,
     validation_fraction: options.ValidationFraction = None,

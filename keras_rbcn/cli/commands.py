@@ -145,23 +145,16 @@ def profile(
 
 
 def binarize(
-    teacher: Path,
-    student: Path,
-    style: str,
-    binary: Sequence[str],
-    real: Sequence[str],
-    report: Path | None,
+    teacher: Path, student: Path, report: Path | None, **arguments: Any
 ) -> None:
-    """See `keras_rbcn.cli.app.binarize`."""
+    """See `keras_rbcn.cli.app.binarize`; with arguments of the function."""
     check_keras_file(teacher)
     check_output(student, teacher, suffix=".keras")
     if report is not None:
         check_output(report, teacher, student)
     model = load_model(teacher)
     with user_errors(), warning_lines():
-        made, changes = conversion.binarize(
-            model, style, list(binary), list(real), return_report=True
-        )
+        made, changes = conversion.binarize(model, **arguments, return_report=True)
     save_model(made, student)
     if report is not None:
         write_text(report, changes.to_json() + "\n")

@@ -25,6 +25,7 @@ def binarize(
     real: Any = (),
     name: str | None = None,
     return_report: bool = False,
+    kernel_quantizer: Any = "ste_sign",
 ) -> Any:
     """Makes a 1-bit student of a full-precision model, weights included.
 
@@ -67,6 +68,7 @@ def binarize(
         real: Layers that are to stay real, in the same way.
         name: Name of the student; `"<name of the model>_student"` if None.
         return_report: Whether to return a report as well.
+        kernel_quantizer: That of each `RectifiedConv2D`.
 
     Returns:
         The student; with `return_report=True` a pair of it and a `BinarizationReport`.
@@ -75,8 +77,9 @@ def binarize(
         TypeError: If `model` is no Keras 2 model, or a wish is none.
         ValueError: If the model cannot be converted (subclassed, unbuilt, nested,
             without a convolution that can be 1-bit, with undefined sizes, with Lambda
-            layers, binarised already, with channels first, under float16), or a wish
-            cannot be granted.
+            layers, binarised already, with channels first, under float16), a wish
+            cannot be granted, or `kernel_quantizer` is another than
+            `RectifiedConv2D` takes.
 
     Example:
         >>> inputs = keras.Input((8, 8, 3))
@@ -110,7 +113,7 @@ def binarize(
         plan = make_plan(graph, choices)
         _check_plan(model, plan)
         shortcuts = Shortcuts() if style == "plain" else plan_shortcuts(plan)
-        builder = StudentBuilder(plan, shortcuts, style)
+        builder = StudentBuilder(plan, shortcuts, style, kernel_quantizer)
         student = builder.build(model, name)
         transfer(builder.made, plan)
         blind = blind_layers(student, plan)

@@ -61,15 +61,19 @@ class StudentBuilder:
         plan: What is done to the teacher's graph.
         shortcuts: Which shortcuts are added.
         style: The block style.
+        kernel_quantizer: Of the 1-bit convolutions.
 
     Attributes:
         made: All layers that were made, in order.
     """
 
-    def __init__(self, plan: Plan, shortcuts: Shortcuts, style: str) -> None:
+    def __init__(
+        self, plan: Plan, shortcuts: Shortcuts, style: str, kernel_quantizer: Any
+    ) -> None:
         self._plan = plan
         self._shortcuts = shortcuts
         self._style = style
+        self._kernel_quantizer = kernel_quantizer
         self.made: list[Made] = []
         self._layers: dict[tuple[Any, str], Any] = {}
         inputs = [tensor._keras_history.layer for tensor, _ in plan.graph.inputs]
@@ -265,6 +269,7 @@ class StudentBuilder:
             and layer not in plan.absorbed
             and layer not in plan.normalizations,
             bias_initializer=_again(layer.bias_initializer),
+            kernel_quantizer=self._kernel_quantizer,
             name=layer.name,
             dtype=layer.dtype_policy,
         )

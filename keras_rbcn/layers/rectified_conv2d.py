@@ -49,7 +49,9 @@ class RectifiedConv2D(larq.layers.QuantConv2D):
         input_quantizer: `"approx_sign"`, `"ste_sign"`, `"swish_sign"`, or an instance
             of the larq class: the three that the converter can carry. They compute
             the same sign, and differ in the gradient.
-        kernel_quantizer: The same for the kernel.
+        kernel_quantizer: The same for the kernel. The gradient of `"ste_sign"` is 1
+            as far as the clip. That of `"approx_sign"`, the paper's, is 0 at the clip,
+            where a weight that has got there stays.
         kernel_constraint: Keeps latent kernels in [-1, 1] by default.
         **kwargs: Arguments of `keras.layers.Conv2D` that are left, such as
             `kernel_initializer` and `name`.
@@ -89,7 +91,7 @@ class RectifiedConv2D(larq.layers.QuantConv2D):
         activation: Any = None,
         use_bias: bool = False,
         input_quantizer: Any = "approx_sign",
-        kernel_quantizer: Any = "approx_sign",
+        kernel_quantizer: Any = "ste_sign",
         kernel_constraint: Any = "weight_clip",
         **kwargs: Any,
     ) -> None:

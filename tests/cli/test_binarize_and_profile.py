@@ -42,6 +42,15 @@ def folder(tmp_path_factory):
     return path
 
 
+def _kernel_quantizers(path):
+    student = keras.models.load_model(path, compile=False)
+    return {
+        type(layer.kernel_quantizer).__name__
+        for layer in student.layers
+        if isinstance(layer, RectifiedConv2D)
+    }
+
+
 def _kinds(path):
     student = keras.models.load_model(path, compile=False)
     return {
@@ -79,9 +88,12 @@ def test_wishes_and_style_of_binarize(folder, run, tmp_path):
     result = run(*arguments, "--binary", "first", "--real", "second", "--real", "third")
     assert result.exit_code == 0, result.output
     assert _kinds(out) == {"first": True, "second": False, "third": False}
+    assert _kernel_quantizers(out) == {"SteSign"}
     assert run(*arguments, "--style", "reactnet").exit_code == 0
     made = keras.models.load_model(out, compile=False).layers
     assert {"RSign", "RPReLU"} <= {type(layer).__name__ for layer in made}
+    assert run(*arguments, "--kernel-quantizer", "approx_sign").exit_code == 0
+    assert _kernel_quantizers(out) == {"ApproxSign"}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +107,10 @@ def test_wishes_and_style_of_binarize(folder, run, tmp_path):
         ("teacher.keras", "teacher.keras", (), "named twice"),
         ("teacher.keras", "out.keras", ("--report", "out.keras"), "named twice"),
         ("teacher.keras", "out.keras", ("--style", "larq"), "--style"),
+        (
+            *("teacher.keras", "out.keras"),
+            *(("--kernel-quantizer", "dorefa"), "--kernel-quantizer"),
+        ),
         ("teacher.keras", "out.keras", ("--real", "fourth"), "--real fourth"),
         ("teacher.keras", "out.keras", ("--binary", "scores"), "'scores'"),
         ("teacher.keras", None, (), "STUDENT.keras"),

@@ -273,6 +273,24 @@ def test_a_student_made_of_the_teacher_and_the_same_again(
         assert (second / name).read_bytes() == (first / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "SteSign"),
+        ({"recipe": "paper"}, "ApproxSign"),
+        ({"recipe": "paper", "kernel_quantizer": "swish_sign"}, "SwishSign"),
+    ],
+)
+def test_the_recipe_decides_how_kernels_become_signs(
+    train, tmp_path, settings, expected
+):
+    result = train(student=None, teacher="teacher.keras", output=tmp_path, **settings)
+    assert result.exit_code == 0, result.output
+    student = keras.models.load_model(tmp_path / "student.keras", compile=False)
+    rectified = [la for la in student.layers if isinstance(la, RectifiedConv2D)]
+    assert {type(la.kernel_quantizer).__name__ for la in rectified} == {expected}
+
+
 def test_without_a_teacher(train, tmp_path):
     result = train(output=tmp_path)
     assert result.exit_code == 0, result.output
@@ -544,6 +562,8 @@ def test_a_log_that_cannot_be_written(train, tmp_path, monkeypatch):
         ({"student": None}, "--teacher"),
         ({"style": "plain"}, "--style"),
         ({"style": "x"}, "--style"),
+        ({"kernel_quantizer": "ste_sign"}, "leave out --kernel-quantizer or --student"),
+        ({"kernel_quantizer": "dorefa"}, "--kernel-quantizer"),
         ({"data": "digit"}, "Did you mean digits?"),
         ({"data": "nowhere"}, "no file or folder 'nowhere'"),
         ({"data": ""}, "no file or folder ''"),

@@ -13,6 +13,8 @@ from keras_rbcn.cli import app
 from keras_rbcn.cli.train import options
 from keras_rbcn.cli.train.config import to_yaml
 from keras_rbcn.conversion.binarize import STYLES
+from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.layers.rectified_conv2d import EXPORTABLE_QUANTIZERS
 from keras_rbcn.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_rbcn.losses.kernel import KERNEL_LOSS_GRADIENTS
 from keras_rbcn.recipes import RECIPES
@@ -23,6 +25,7 @@ TYPED = {
     "teacher": "some/teacher.keras",
     "student": "other/student.keras",
     "style": "plain",
+    "kernel_quantizer": "swish_sign",
     "data": "images",
     "rescale": ["-0.5", "1e0"],
     "validation_fraction": "0.25",
@@ -97,7 +100,13 @@ def test_the_same_settings_from_three_sources(settings, tmp_path):
         (tmp_path / name).write_text("# of a test\n" + "\n".join(lines))
         assert settings("--config", name) == expected
     text = ("teacher", "student", "style", "data", "optimizer", "schedule", "output")
-    text += ("adversarial_loss", "kernel_loss_gradient", "taps", "recipe")
+    text += (
+        "kernel_quantizer",
+        "adversarial_loss",
+        "kernel_loss_gradient",
+        "taps",
+        "recipe",
+    )
     lines = [
         f'{name} = "{value}"' if name in text else f"{name} = {value}"
         for name, value in TYPED.items()
@@ -170,19 +179,28 @@ def test_a_recipe_decides_what_is_not_given(settings, name, tmp_path):
         (options.KernelLossGradient, KERNEL_LOSS_GRADIENTS),
         (options.Taps, (*AUTOMATIC_TAPS, "none")),
         (options.StyleName, STYLES),
+        (options.KernelQuantizerName, EXPORTABLE_QUANTIZERS),
         (options.Recipe, RECIPES),
     ],
 )
 def test_choices_are_those_of_the_library(option, known):
-    choices = option if option is options.StyleName else typing.get_args(option)[0]
+    named = typing.get_origin(option) is typing.Literal
+    choices = option if named else typing.get_args(option)[0]
     if type(None) in typing.get_args(choices):  # Then the recipe decides.
         choices = typing.get_args(choices)[0]
     assert typing.get_args(choices) == tuple(known)
 
 
-def test_default_style_is_that_of_binarize():
-    expected = inspect.signature(binarize).parameters["style"].default
-    assert expected == app.DEFAULT_STYLE
+def test_defaults_are_those_of_binarize_and_of_the_layer():
+    of_binarize = inspect.signature(binarize).parameters
+    of_layer = inspect.signature(RectifiedConv2D).parameters
+    assert of_binarize["style"].default == app.DEFAULT_STYLE
+    for known in (
+        of_binarize["kernel_quantizer"].default,
+        of_layer["kernel_quantizer"].default,
+        RECIPES["default"]().kernel_quantizer,
+    ):
+        assert known == app.DEFAULT_KERNEL_QUANTIZER
 
 
 BAD_YAML = {

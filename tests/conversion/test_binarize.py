@@ -22,6 +22,7 @@ from conversion_networks import (
 import keras_rbcn as rbcn
 from keras_rbcn import applications
 from keras_rbcn._backend import keras
+from keras_rbcn.conversion.binarize import STYLES
 from keras_rbcn.conversion.channels import match_channels
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
 
@@ -58,6 +59,20 @@ def test_birealnet_chain_adds_what_a_convolution_reads(chain):
     x = x + block_of(chain, "second", x)
     x = block_of(chain, "third", x, strides=2)
     assert_computes(rbcn.binarize(chain), data, head_of(chain, relu(x)))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_gradient_of_kernels_is_as_wished(chain, style):
+    def quantizers(student):
+        rectified = [la for la in student.layers if isinstance(la, RectifiedConv2D)]
+        assert len(rectified) == 2
+        return {type(layer.kernel_quantizer).__name__ for layer in rectified}
+
+    assert quantizers(rbcn.binarize(chain, style)) == {"SteSign"}
+    student = rbcn.binarize(chain, style, kernel_quantizer="approx_sign")
+    assert quantizers(student) == {"ApproxSign"}
+    with pytest.raises(ValueError, match=r"`kernel_quantizer`.*ste_sign.*'ste_tern'"):
+        rbcn.binarize(chain, style, kernel_quantizer="ste_tern")
 
 
 def test_reactnet_chain_has_thresholds_and_shifted_prelus(chain):

@@ -15,9 +15,13 @@ def _sign(values):
     return np.where(values >= 0, 1.0, -1.0)
 
 
-def _sign_gradient(values):
-    """The paper's equation 3.68."""
-    return np.where(np.abs(values) <= 1, 2 - 2 * np.abs(values), 0.0)
+# Of signs, by larq's names.
+SIGN_GRADIENTS = {
+    # The paper's equation 3.68.
+    "approx_sign": lambda x: np.where(np.abs(x) <= 1, 2 - 2 * np.abs(x), 0.0),
+    "ste_sign": lambda x: np.where(np.abs(x) <= 1, 1.0, 0.0),
+}
+DEFAULT_GRADIENTS = ("approx_sign", "ste_sign")  # Of inputs, and of kernels.
 
 
 def _patch_indices(size, kernel, stride, dilation, padding):
@@ -38,6 +42,11 @@ class Reference:
 
     def __init__(self, x, kernel, scale, bias, layer):
         self.x, self.kernel, self.scale = x, kernel, scale
+        names = ("input_quantizer", "kernel_quantizer")
+        self.sign_gradients = [
+            SIGN_GRADIENTS[layer.get(name, default)]
+            for name, default in zip(names, DEFAULT_GRADIENTS, strict=True)
+        ]
         geometry = zip(
             x.shape[1:3],
             kernel.shape[:2],
@@ -70,9 +79,10 @@ class Reference:
         (_, _), (top, _), (left, _), (_, _) = self.padding
         inside = padded[:, top:, left:][:, : self.x.shape[1], : self.x.shape[2]]
         scale = np.sum(upstream * self.sums, axis=(0, 1, 2))
+        of_inputs, of_kernel = self.sign_gradients
         return {
-            "inputs": inside * _sign_gradient(self.x),
-            "kernel": kernel * _sign_gradient(self.kernel),
+            "inputs": inside * of_inputs(self.x),
+            "kernel": kernel * of_kernel(self.kernel),
             "scale": scale if self.scale.ndim else scale.sum(),
             "bias": upstream.sum(axis=(0, 1, 2)),
         }
@@ -95,6 +105,9 @@ def _cases(draw):
         "scale": draw(st.sampled_from(["channel", "layer"])),
         "use_bias": draw(st.booleans()),
     }
+    for name in ("input_quantizer", "kernel_quantizer"):
+        if draw(st.booleans()):  # Else that of the layer.
+            layer[name] = draw(st.sampled_from(sorted(SIGN_GRADIENTS)))
     size = draw(st.tuples(st.integers(2, 7), st.integers(2, 7)))
     reach = [
         (k - 1) * d + 1
@@ -214,8 +227,9 @@ def test_scale_cannot_be_reset_before_build():
 
 @pytest.mark.parametrize("gradient", ["straight_through", "full"])
 @pytest.mark.parametrize("scale", ["channel", "layer"])
-def test_kernel_loss_follows_the_formulas(gradient, scale):
-    layer = RectifiedConv2D(3, 2, scale=scale)
+@pytest.mark.parametrize("quantizer", SIGN_GRADIENTS)
+def test_kernel_loss_follows_the_formulas(gradient, scale, quantizer):
+    layer = RectifiedConv2D(3, 2, scale=scale, kernel_quantizer=quantizer)
     layer.build((None, 8, 8, 2))
     random = np.random.default_rng(5)
     kernel = random.uniform(-1, 1, (2, 2, 2, 3))
@@ -228,7 +242,7 @@ def test_kernel_loss_follows_the_formulas(gradient, scale):
 
     residual = kernel - factor * _sign(kernel)
     direct = residual if gradient == "full" else 0.0
-    expected = direct - residual * factor * _sign_gradient(kernel)
+    expected = direct - residual * factor * SIGN_GRADIENTS[quantizer](kernel)
     axes = (0, 1, 2) if scale == "channel" else None
     np.testing.assert_allclose(loss, 0.5 * np.sum(residual**2), rtol=1e-5)
     np.testing.assert_allclose(on_kernel, expected, rtol=1e-4, atol=1e-6)

@@ -97,7 +97,7 @@ def plain_convolution(*args: Any, **kwargs: Any) -> Any:
     return larq.layers.QuantConv2D(
         *args,
         input_quantizer="approx_sign",
-        kernel_quantizer="approx_sign",
+        kernel_quantizer="ste_sign",
         kernel_constraint="weight_clip",
         pad_values=1.0,
         **kwargs,

@@ -56,14 +56,19 @@ def load_networks(settings: RunSettings) -> Networks:
             fit each other.
     """
     teacher = settings.teacher and load_model(settings.teacher)
-    report = None
+    recipe, report = settings.as_recipe(), None
     with _advice_for_options(), user_errors(), warning_lines():
         if settings.student is not None:
             student = load_model(settings.student)
         else:
             style = settings.style or DEFAULT_STYLE
-            student, report = binarize(teacher, style=style, return_report=True)
-        rbcn = settings.as_recipe().model(student, teacher)
+            student, report = binarize(
+                teacher,
+                style=style,
+                kernel_quantizer=recipe.kernel_quantizer,
+                return_report=True,
+            )
+        rbcn = recipe.model(student, teacher)
         shape, classes = _input_shape(student), _classes(student)
     return Networks(rbcn, report, shape, classes)
 

@@ -25,6 +25,7 @@ def _of_recipe(help_: str | None, panel: str = _METHOD) -> Any:
 
 
 StyleName = Literal["birealnet", "reactnet", "plain"]
+KernelQuantizerName = Literal["approx_sign", "ste_sign", "swish_sign"]
 
 # --- models -----------------------------------------------------------------------
 
@@ -52,6 +53,11 @@ Style = Annotated[
         show_default="birealnet",
         rich_help_panel=_MODELS,
     ),
+]
+
+KernelQuantizer = Annotated[
+    KernelQuantizerName | None,
+    _of_recipe("Of a student made of the teacher.", _MODELS),
 ]
 
 # --- data -------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from keras_rbcn.recipes import RECIPES, Recipe
 from keras_rbcn.training.settings import TrainingSettings
 
 DEFAULT_STYLE: Literal["birealnet"] = "birealnet"
+DEFAULT_KERNEL_QUANTIZER: Literal["ste_sign"] = "ste_sign"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class RunSettings:
     teacher: Path | None
     student: Path | None
     style: str | None
+    kernel_quantizer: str | None
     data: str
     rescale: tuple[float, float] | None
     validation_fraction: float | None
@@ -81,11 +83,15 @@ class RunSettings:
         """Raises UserError if settings are out of range, or contradict each other."""
         if self.teacher is None and self.student is None:
             raise UserError("expected --teacher, or --student, or both.")
-        if self.student is not None and self.style is not None:
-            raise UserError(
-                "--style is for a student that is made of the teacher: leave out "
-                "--style or --student."
-            )
+        for option, value in (
+            ("--style", self.style),
+            ("--kernel-quantizer", self.kernel_quantizer),
+        ):
+            if self.student is not None and value is not None:
+                raise UserError(
+                    f"{option} is for a student that is made of the teacher: leave out "
+                    f"{option} or --student."
+                )
         for path in (self.teacher, self.student):
             if path is not None:
                 check_keras_file(path)
@@ -126,4 +132,5 @@ class RunSettings:
             [] if self.taps == "none" else self.taps,
             self.learning_rate,
             self.strategy_b_learning_rate,
+            self.kernel_quantizer or RECIPES[self.recipe]().kernel_quantizer,
         )

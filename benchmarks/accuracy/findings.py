@@ -1,0 +1,119 @@
+"""What the study found, and why, in sentences whose figures are read from its lines."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lines import Rows, of
+from scores import Score
+
+
+class Runs(NamedTuple):
+    """A contender, or a question, at one learning rate."""
+
+    contender: str
+    learning_rate: float
+    size: str = "small"
+
+
+class Finding:
+    """A paragraph, with the names of its figures in braces."""
+
+    def __init__(self, text: str, **figures: Runs) -> None:
+        self.text, self.figures = text, figures
+
+    def told(self, rows: Rows) -> str:
+        """The paragraph with its figures; nothing if one is not there."""
+        figures = {name: _figure(rows, runs) for name, runs in self.figures.items()}
+        return self.text.format(**figures) + "\n" if all(figures.values()) else ""
+
+
+FINDINGS = (
+    Finding(
+        "**The learning rate decides more than any part of the method.** Bi-Real Net "
+        "has {slow} at 1e-3, {usual} at 1e-2, {fast} at 3e-2. Signs flip only if "
+        "latent kernels cross 0, for which small steps take long.",
+        slow=Runs("Bi-Real Net", 1e-3),
+        usual=Runs("Bi-Real Net", 1e-2),
+        fast=Runs("Bi-Real Net", 3e-2),
+    ),
+    Finding(
+        "**Kernels need a gradient at the clip.** The paper takes signs of kernels "
+        "and of inputs by one rule (`approx_sign`), whose gradient falls to 0 at 1, "
+        "where kernels are clipped. At 3e-2 a fifth of them ends there and stays "
+        "([kernels at the clip](../benchmarks/results/accuracy/clipped.md)): R with "
+        "distillation has {paper}; with `ste_sign` for kernels, whose gradient is 1 "
+        "up to the clip, {ours}. R+G has {judged_paper}, and {judged_ours}. So "
+        "`ste_sign` is the default here, and of all contenders but the paper's.",
+        paper=Runs("R, distillation, approx_sign kernels", 3e-2),
+        ours=Runs("R, distillation", 3e-2),
+        judged_paper=Runs("R+G, approx_sign kernels", 3e-2),
+        judged_ours=Runs("R+G", 3e-2),
+    ),
+    Finding(
+        "**A learned scale adds nothing to a batch normalisation.** Behind every "
+        "1-bit convolution of these networks stands one, which divides by whatever "
+        "constant its channel was multiplied with; and Adam takes the same factor out "
+        "of the kernels' gradient. So R can compute what Bi-Real Net computes, and "
+        "no more: {ours}, and {plain} for Bi-Real Net. That many scales change sign "
+        "in training does no harm either: with a scale optimizer 100 times slower, "
+        "under which none does, distillation has {slow}, and {same} without.",
+        ours=Runs("R", 3e-2),
+        plain=Runs("Bi-Real Net", 3e-2),
+        slow=Runs("R, distillation, scale optimizer 0.01", 3e-2),
+        same=Runs("R, distillation", 3e-2),
+    ),
+    Finding(
+        "**The paper's gradient of the kernel loss drives kernels to the clip.** "
+        "Through the sign alone (3.71) it moves each weight that is larger than its "
+        "scale further away from 0. R with `approx_sign` has {none} at 1e-2 without a "
+        "kernel loss, {paper} with that of the paper, {full} with the full gradient, "
+        "which pulls kernels to their scale, where they flip less.",
+        none=Runs("R, approx_sign kernels", 1e-2),
+        paper=Runs("R, approx_sign kernels, kernel loss as in the paper", 1e-2),
+        full=Runs("R, approx_sign kernels, kernel loss with its full gradient", 1e-2),
+    ),
+    Finding(
+        "**Discriminators teach little here, and disturb.** The student's feature "
+        "maps stay far from the teacher's, and are told apart easily, however the "
+        "discriminators are held back; the gradient that they send is small, and "
+        "points nowhere near that of the task "
+        "([gradients](../benchmarks/results/accuracy/gradients.md)). Ten times the "
+        "weight costs points: {judged} at 1e-2 with 0.01, {stronger} with 0.1 (both "
+        "with `approx_sign`); taps behind each stage's last addition do not help "
+        "({stages}). Matching the discriminators' hidden features as well gives some "
+        "of it back ({matched}); alone, with the weight 0.1, it neither helps nor "
+        "harms ({alone}).",
+        judged=Runs("R+G, approx_sign kernels", 1e-2),
+        stronger=Runs("R+G, approx_sign kernels, weight 0.1", 1e-2),
+        stages=Runs(
+            "R+G, approx_sign kernels, weight 0.1, taps at stages' additions", 1e-2
+        ),
+        matched=Runs("R+G, approx_sign kernels, weight 0.1, feature matching 1", 1e-2),
+        alone=Runs("R+G, approx_sign kernels, feature matching 0.1 alone", 1e-2),
+    ),
+    Finding(
+        "**What keeps the students from the teacher is capacity and the number of "
+        "steps.** With full-precision kernels and 1-bit inputs R has {kernels}, with "
+        "1-bit kernels and full-precision inputs {inputs}, and {both} with both in 1 "
+        "bit (`approx_sign`, 1e-2). Four times the epochs bring Bi-Real Net to "
+        "{long}: more than any loss does.",
+        kernels=Runs("R, approx_sign kernels, full-precision kernels", 1e-2),
+        inputs=Runs("R, approx_sign kernels, full-precision inputs", 1e-2),
+        both=Runs("R, approx_sign kernels", 1e-2),
+        long=Runs("Bi-Real Net", 1e-2, "long"),
+    ),
+)
+
+
+def findings(rows: Rows) -> str:
+    """The paragraphs all of whose figures there are; nothing if there are none."""
+    return "\n".join(filter(None, (finding.told(rows) for finding in FINDINGS)))
+
+
+def _figure(rows: Rows, runs: Runs) -> str:
+    own = of(rows, runs.size, runs.contender, learning_rate=runs.learning_rate)
+    if not own:
+        return ""
+    seeds = "one seed" if len(own) == 1 else f"{len(own)} seeds"
+    return f"{Score(own, 'validation_accuracy')} % ({seeds})"

@@ -1,0 +1,26 @@
+"""Accuracies over seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+from lines import Rows
+
+
+class Score:
+    """What one contender reached at one size, over its seeds.
+
+    Args:
+        rows: Its lines at its best learning rate.
+        name: Of the figure in them that counts.
+    """
+
+    def __init__(self, rows: Rows, name: str) -> None:
+        self.values = np.array([row[name] for row in rows])
+        self.mean = float(self.values.mean())
+        self.seeds = len(rows)
+        # Of the seeds as a sample; one has no spread.
+        self.spread = float(self.values.std(ddof=1)) if self.seeds > 1 else None
+
+    def __str__(self) -> str:
+        text = f"{100 * self.mean:.2f}"
+        return text if self.spread is None else f"{text} ± {100 * self.spread:.2f}"
