@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-_OWNER_ONLY = 0o700
+# The mode of a folder that is nobody else's business.
+OWNER_ONLY = 0o700
 
 
 @contextlib.contextmanager
@@ -86,7 +87,7 @@ def replacing_folder(folder: Path, mode: int = 0o777) -> Iterator[Path]:
     try:
         with _naming(folder, beside):
             # Nobody is to read here what they could not read in the older folder.
-            beside.mkdir(_OWNER_ONLY if folder.exists() else mode)
+            beside.mkdir(OWNER_ONLY if folder.exists() else mode)
             yield beside
             if not folder.exists():
                 beside.rename(folder)

@@ -131,7 +131,7 @@ def test_the_text_says_what_the_recipe_holds(name):
     recipe = recipes.default()
     (weight,) = re.findall(r"weight (?:of )?([\d.]+) (?:in the sum|included)", text)
     assert float(weight) == recipe.settings.distillation
-    (rate,) = re.findall(r"from (1e-\d) (?:down )?to 0", text)
+    (rate,) = re.findall(r"from (\de-\d) (?:down )?to 0", text)
     assert float(rate) == recipe.learning_rate
     assert "so they are off" in text
     assert not recipe.settings.uses("kernel_weight")

@@ -281,10 +281,11 @@ Some of the training images are kept to choose by; the test set is read once for
 network of the conclusion. Residual networks of three stages; every 1-bit student has
 the same kernels and, but for ReActNet, a file of the same size. All contenders see the
 same batches, mirrored and shifted at random, with Adam and cosine decay, at the best of
-the same learning rates. R is rectification by learnable scales; the paper's kernel
-loss, which costs accuracy at the best rate, is among the questions, and in "RBCN as in
-its paper". G are the feature discriminators, B is the separate step for the other
-parameters (strategy B). "R, distillation" is `recipes.default()`.
+the same learning rates. R is rectification by learnable scales, with kernels whose
+gradient reaches up to their clip; the paper's kernel loss, which costs accuracy at the
+best rate, is among the questions, and in "RBCN as in its paper". G are the feature
+discriminators, B is the separate step for the other parameters (strategy B). "R,
+distillation" is `recipes.default()`.
 """
 FINDINGS_TEXT = """\
 Of the small networks, by validation accuracy.

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from keras_rbcn.export.wording import listed
+
 LABELS_NAME = "labels.txt"
 # How files of text begin that some editors write; in a label, it cannot be seen.
 _BYTE_ORDER_MARK = "\ufeff"
@@ -52,7 +54,7 @@ def warn_of_equal(labels: Sequence[str]) -> None:
     counts = Counter(labels)
     equal = [label for label in counts if counts[label] > 1]
     if equal:
-        names = ", ".join(map(repr, equal[:5]))
+        names = listed(map(repr, equal), 5)
         warnings.warn(
             f"Several of the `labels` are the same: {names}. Whoever sees such a label "
             "cannot tell which class is meant: say in each what they differ in.",

@@ -11,14 +11,11 @@ from typing import Annotated
 import typer
 
 from keras_rbcn import signing
-from keras_rbcn._files import naming_the_cause, replacing_folder
+from keras_rbcn._files import OWNER_ONLY, naming_the_cause, replacing_folder
 from keras_rbcn.cli.errors import FAILED, UserError, user_errors, warning_lines
 from keras_rbcn.cli.files import check_output, resolved
 from keras_rbcn.signing import EncryptionError, SignatureError
 from keras_rbcn.signing.folders import SIGNATURE_NAME
-
-# Of a folder in which a bundle lies open.
-_OWNER_ONLY = 0o700
 
 _Bundle = Annotated[
     Path,
@@ -234,7 +231,7 @@ def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
     """Writes the files to a new folder, or none of them."""
     with (
         naming_the_cause("The bundle cannot be unpacked", folder),
-        replacing_folder(folder, _OWNER_ONLY) as beside,
+        replacing_folder(folder, OWNER_ONLY) as beside,
     ):
         for name, content in contents.items():
             path = beside / name
