@@ -31,7 +31,8 @@ from contenders import contender
 from lines import best_rate, of, read_lines
 from parts import SIZES, model_of
 from places import Places
-from training import batches, compile_for, images
+from study_images import batches, images
+from training import compile_for
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras

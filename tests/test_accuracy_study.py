@@ -20,6 +20,7 @@ with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
     import places
     import report
     import study
+    import study_images
     import training
 
 MACHINE = {
@@ -69,10 +70,40 @@ def test_a_run_leaves_a_row_and_its_network(name, taught):
     assert validation[-1] == pytest.approx(row["validation_accuracy"])
     assert 0 <= row["validation_agreement"] <= 1
     network = keras.models.load_model(where.student(row["digest"]))
-    x, y = training.images("digits", 256).validation
+    x, y = study_images.images("digits", 256).validation
     answers = network.predict(x, verbose=0).argmax(-1)
     assert np.mean(answers == y) == row["validation_accuracy"]
     json.dumps(row)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
+def test_cifar_by_the_same_script(name, classes, monkeypatch):
+    random = np.random.default_rng(0)
+    labels = np.arange(20 * classes).reshape(-1, 1) % classes
+    pixels = random.integers(0, 256, (len(labels), 32, 32, 3)).astype(np.uint8)
+    loader = getattr(keras.datasets, name)
+    monkeypatch.setattr(loader, "load_data", lambda: ((pixels, labels),) * 2)
+    source = study_images.SOURCES[name]._replace(validation=2 * classes)
+    monkeypatch.setitem(study_images.SOURCES, name, source)
+    size = parts.SIZES[name]._replace(stages=(4, 4), blocks=1, batch=8)
+    data = study_images.images.__wrapped__(name, 5 * classes)
+    assert [len(y) for _, y in data] == [5 * classes, 2 * classes, 20 * classes]
+    np.testing.assert_allclose(data.test[0], pixels / 127.5 - 1, atol=1e-6)
+    x, y = next(iter(study_images.batches(data.train, size, seed=0)))
+    assert (x.shape, y.shape) == ((8, 32, 32, 3), (8,))
+    assert parts.network(size, "rbcn")(x).shape == (8, classes)
+    # The rate is chosen by its own runs, not by those of other data.
+    rows = [line("R", 0.9), line("R", 0.8, rate=1e-2, size=name)]
+    assert lines.best_rate(rows, "R", name) == 1e-2
+
+
+def test_no_data_and_no_network(monkeypatch):
+    def fail():
+        raise Exception("URL fetch failure")  # As Keras does.
+
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", fail)
+    with pytest.raises(SystemExit, match=r"cifar10 could not be loaded: URL fetch.*~"):
+        study_images.images.__wrapped__("cifar10", 100)
 
 
 def test_every_contender_can_be_built_and_compiled(taught):
@@ -287,7 +318,7 @@ def test_a_network_of_the_conclusion_becomes_a_file(taught):
     found = last_step.tested(row, where)
     assert found["digest"] == row["digest"]
     network = keras.models.load_model(where.student(row["digest"]))
-    x, y = training.images("digits", 256).test
+    x, y = study_images.images("digits", 256).test
     answers = network.predict(x, verbose=0).argmax(-1)
     assert np.mean(answers == y) == found["test_accuracy"]
     assert found["tflite_bytes"] > 1000

@@ -31,7 +31,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from result_files import described, machine, markdown_table, write_results  # noqa: E402
-from training import batches, compile_for, images  # noqa: E402
+from study_images import batches, images  # noqa: E402
+from training import compile_for  # noqa: E402
 
 from keras_rbcn import losses  # noqa: E402
 from keras_rbcn._backend import keras, tf  # noqa: E402

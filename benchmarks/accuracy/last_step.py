@@ -30,7 +30,8 @@ from lines import Rows, read_lines  # noqa: E402
 from parts import SIZES, network, student_of  # noqa: E402
 from places import RESULTS, Places  # noqa: E402
 from report import SEEDS, finals  # noqa: E402
-from training import images, judged, read_answers  # noqa: E402
+from study_images import images  # noqa: E402
+from training import judged, read_answers  # noqa: E402
 
 import keras_rbcn as rbcn  # noqa: E402
 from keras_rbcn._backend import keras, tf  # noqa: E402

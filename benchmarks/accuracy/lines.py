@@ -12,9 +12,9 @@ Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
 # first runs had 1e-3 in place of 3e-2: it was the worst of all, and 1e-2 the best.
 RATES = (3e-3, 1e-2, 3e-2)
-# Where it chooses: at the first seed of the small networks, where runs are short. The
-# teacher, which all others need, chooses at each size.
-CHOSEN_AT = "small"
+# Where it chooses: at the first seed of the small networks, where runs are short; or,
+# with other data, of its own size. The teacher, which all others need, chooses at each.
+CHOSEN_AT = {"large": "small", "long": "small"}
 # Sizes whose teachers are those of another one.
 TEACHERS_OF = {"long": "small"}
 
@@ -45,7 +45,8 @@ def best_rate(rows: Rows, contender: str, size: str) -> float | None:
     """
     while contender in QUESTIONS:
         contender = QUESTIONS[contender].base
-    where = TEACHERS_OF.get(size, size) if contender == TEACHER else CHOSEN_AT
+    elsewhere = TEACHERS_OF if contender == TEACHER else CHOSEN_AT
+    where = elsewhere.get(size, size)
     # At another size there is only what was chosen here; so for a size to try scripts.
     candidates = of(rows, where, contender, seed=0) or of(rows, size, contender, seed=0)
     if not candidates:

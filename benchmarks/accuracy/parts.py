@@ -12,8 +12,6 @@ import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
 from keras_rbcn.applications.networks import Architecture, Top, build_network
 
-CLASSES = 10
-
 
 class Size(NamedTuple):
     """A network, its data and its budget."""
@@ -21,7 +19,7 @@ class Size(NamedTuple):
     data: str
     pixels: int
     stem_strides: int
-    stages: tuple[int, int, int]
+    stages: tuple[int, ...]
     blocks: int
     images: int
     batch: int
@@ -29,12 +27,18 @@ class Size(NamedTuple):
     epochs: int
 
 
+# Channels and classes of data that are not grey images of ten things.
+SHAPES = {"cifar10": (3, 10), "cifar100": (3, 100)}
 _FASHION = Size("fashion_mnist", 28, 2, (16, 32, 64), 2, 50_000, 128, 20, 10)
+_CIFAR = Size("cifar10", 32, 1, (64, 64, 128, 256), 2, 45_000, 128, 100, 100)
 SIZES = {
     "small": _FASHION,
     "large": _FASHION._replace(stages=(32, 64, 128)),
     # Four times as long, with the teacher of the small networks.
     "long": _FASHION._replace(epochs=40),
+    # The paper's network and data, for those who have a GPU.
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR._replace(data="cifar100"),
     # The short version, for a first look: the same networks with half the depth.
     "digits": Size("digits", 8, 1, (16, 32, 64), 1, 1_100, 32, 30, 30),
     # To try the scripts, and in their test.
@@ -43,7 +47,8 @@ SIZES = {
 
 
 def network(size: Size, kind: str) -> Any:
-    """A network of the study: three stages behind a first convolution with strides."""
+    """A network of the study: its stages behind a first convolution."""
+    channels, classes = SHAPES.get(size.data, (1, 10))
     architecture = Architecture(
         "study",
         size.pixels,
@@ -52,8 +57,8 @@ def network(size: Size, kind: str) -> Any:
         size.blocks,
         stem_strides=size.stem_strides,
     )
-    top = Top(True, None, CLASSES, None)
-    shape = (size.pixels, size.pixels, 1)
+    top = Top(True, None, classes, None)
+    shape = (size.pixels, size.pixels, channels)
     return build_network(architecture, kind, top, shape, None, None)
 
 

@@ -38,10 +38,14 @@ HEADINGS = {
     "large": "The large networks",
     "small": "The small networks",
     "long": "The small networks, trained four times as long",
+    "cifar100": "The paper's network",
+    "cifar10": "The paper's network, ten classes",
     "digits": "The short version",
 }
 DATA = {
     "fashion_mnist": "Fashion-MNIST (60,000 + 10,000 real images)",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
     "digits": "Handwritten digits of 8x8 pixels, which come with scikit-learn",
 }
 # What the full method may be, the best of them by validation accuracy.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import time
@@ -11,18 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from contenders import EACH_EPOCH, Contender, Ramp, contender, settings_of
-from parts import SIZES, Size, model_of, network, student_of, with_real
+from parts import SIZES, model_of, network, student_of, with_real
 from places import Places
 from result_files import machine
-from sklearn.model_selection import train_test_split
+from study_images import batches, images
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras, tf
-
-# Of the training images; the rest decides between settings. Which ones never changes.
-VALIDATION = {"fashion_mnist": 10_000, "digits": 200}
-SPLIT_SEED = 0
-SHIFT = 2  # Pixels that an image is moved by at the most, either way.
 
 
 class Run(NamedTuple):
@@ -45,44 +39,6 @@ class Run(NamedTuple):
         known["contender"] = settings_of(self.contender)
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-class Images(NamedTuple):
-    """Training, validation and test images, each with its labels."""
-
-    train: Any
-    validation: Any
-    test: Any
-
-
-@functools.cache
-def images(data: str, count: int) -> Images:
-    """Images by the name of their loader, with so many of them to train on."""
-    (x, y), test = getattr(rbcn.datasets, data)()
-    x, left_x, y, left_y = train_test_split(
-        x, y, test_size=VALIDATION[data], stratify=y, random_state=SPLIT_SEED
-    )
-    return Images((x[:count], y[:count]), (left_x, left_y), test)
-
-
-def batches(data: Any, size: Size, seed: int) -> Any:
-    """Training batches: another order in each epoch, mirrored and shifted at random."""
-
-    def augmented(sample: Any, key: Any) -> Any:
-        (x, y), key = sample, tf.stack([tf.cast(seed, tf.int64), key])
-        flip = tf.random.stateless_uniform((), key) < 0.5
-        x = tf.where(flip, tf.reverse(x, [1]), x)
-        padded = tf.pad(x, [[SHIFT, SHIFT], [SHIFT, SHIFT], [0, 0]], constant_values=-1)
-        return tf.image.stateless_random_crop(padded, x.shape, key), y
-
-    samples = tf.data.Dataset.from_tensor_slices(data)
-    shuffled = samples.shuffle(len(data[1]), seed=seed)
-    keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = 1
-    made = tf.data.Dataset.zip((shuffled, keys)).map(augmented)
-    return made.batch(size.batch, drop_remainder=True).prefetch(2).with_options(options)
 
 
 def trained(run: Run, places: Places) -> dict[str, Any]:
