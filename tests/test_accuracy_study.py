@@ -282,16 +282,22 @@ def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
 
 
 def test_findings_are_told_with_the_figures_of_their_lines():
+    figures = [runs for f in findings.FINDINGS for runs in f.figures.values()]
     rows = [
-        line(runs.contender, 0.8 + delta, rate=runs.learning_rate, seed=seed)
-        | {"size": runs.size}
-        for runs in {r for f in findings.FINDINGS for r in f.figures.values()}
+        line(name, accuracy + delta, rate=rate, seed=seed, size=size)
+        for name, rate, size in {tuple(runs) for runs in figures}
+        for accuracy in [0.75 if name == contenders.PLAIN else 0.80]
         for seed, delta in SEEDS
     ]
-    text = findings.findings(rows)
-    assert text.count("80.00 ± 1.00 % (3 seeds)") == sum(
-        len(finding.figures) for finding in findings.FINDINGS
-    )
+    teacher = line(contenders.TEACHER, 0.95)
+    text = findings.findings([*rows, teacher])
+    shares = [runs for runs in figures if isinstance(runs, findings.Share)]
+    plain = [runs for runs in figures if runs.contender == contenders.PLAIN]
+    assert text.count("25%") + text.count(" 0%") == len(shares)
+    # The share that the plain student closes of its own gap is 0.
+    assert text.count("75.00 ± 1.00 % (3 seeds)") == len(plain) - 1
+    count = len(figures) - len(shares) - len(plain) + 1
+    assert text.count("80.00 ± 1.00 % (3 seeds)") == count
     assert "{" not in text
     # One of which a figure is missing is left out.
     names = {runs.contender for runs in findings.FINDINGS[0].figures.values()}

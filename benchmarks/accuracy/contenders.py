@@ -7,6 +7,7 @@ import json
 from typing import Any, NamedTuple
 
 TEACHER = "full precision"
+PLAIN = "Bi-Real Net"
 
 # Behind the shortcuts: the student's has an addition for each convolution, the
 # teacher's for each second one. Names are completed by stage and block.
@@ -78,7 +79,7 @@ _JUDGED = {
 # The loss and the rule of the paper's equations 3.64 and 3.71.
 _PAPER = {"kernel_weight": 1e-4, "kernel_loss_gradient": "straight_through"}
 _DISTILLED = {"distillation": 0.9, "temperature": 4.0}
-_PLAIN = Contender("birealnet", _OFF)
+_BIREAL = Contender("birealnet", _OFF)
 # Unlike that of the paper's approx_sign, its gradient does not vanish at the clip.
 _R = Contender("rbcn", _OFF, kernel_quantizer="ste_sign")
 _APPROX = {"kernel_quantizer": "approx_sign"}
@@ -92,12 +93,12 @@ _REACTNET_FULL = _replaced(_RGD, network="reactnet")
 # The conclusion is drawn from these, with at least three seeds each.
 CONTENDERS: dict[str, Contender] = {
     TEACHER: Contender("full_precision"),
-    "BCNN": _replaced(_PLAIN, network="bcnn"),
-    "XNOR-Net": _replaced(_PLAIN, network="xnornet"),
-    "Bi-Real Net": _PLAIN,
-    "Bi-Real Net, distillation": _PLAIN.with_settings(**_DISTILLED),
+    "BCNN": _replaced(_BIREAL, network="bcnn"),
+    "XNOR-Net": _replaced(_BIREAL, network="xnornet"),
+    PLAIN: _BIREAL,
+    "Bi-Real Net, distillation": _BIREAL.with_settings(**_DISTILLED),
     "Bi-Real Net, distillation and attention": _replaced(
-        _PLAIN, taps=STAGE_ADDITIONS
+        _BIREAL, taps=STAGE_ADDITIONS
     ).with_settings(**_DISTILLED, attention_weight=1.0),
     "R": _R,
     "R, distillation": _RD,

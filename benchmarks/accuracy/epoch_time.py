@@ -22,7 +22,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-from contenders import CONTENDERS, TEACHER
+from contenders import CONTENDERS, PLAIN, TEACHER
 from lines import best_teacher, read_lines
 from parts import SIZES, Size, model_of, network, student_of
 from places import RESULTS, Places
@@ -36,7 +36,6 @@ from training import compile_for  # noqa: E402
 
 from keras_rbcn._backend import keras  # noqa: E402
 
-PLAIN = "Bi-Real Net"
 STEPS, ROUNDS = 20, 7
 RATE = 1e-2
 

@@ -16,13 +16,13 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-from contenders import CONTENDERS, QUESTIONS, TEACHER
+from contenders import CONTENDERS, PLAIN, QUESTIONS, TEACHER
 from findings import findings
 from lines import Rows, best_rate, of, read_lines
 from parts import SIZES
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
-from scores import Score
+from scores import Score, share_closed
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -32,7 +32,7 @@ from result_files import described, markdown_table  # noqa: E402
 # Where all contenders run; elsewhere there are single ones, to see further.
 CONCLUSIVE = ("large", "small")
 SEEDS = 3  # That each contender of the conclusion must have.
-PLAIN, ADVERSARIAL = "Bi-Real Net", "R+G"
+ADVERSARIAL = "R+G"
 DOCUMENT = HERE.parents[1] / "docs" / "evidence.md"
 HEADINGS = {
     "large": "The large networks",
@@ -72,11 +72,6 @@ def finals(rows: Rows, size: str) -> dict[str, Rows]:
         if own:
             found[name] = sorted(own, key=lambda row: row["seed"])
     return found
-
-
-def share_closed(score: float, plain: float, teacher: float) -> float:
-    """How much of the plain student's distance to the teacher is made up for."""
-    return (score - plain) / (teacher - plain)
 
 
 def conclusion_table(

@@ -24,3 +24,8 @@ class Score:
     def __str__(self) -> str:
         text = f"{100 * self.mean:.2f}"
         return text if self.spread is None else f"{text} ± {100 * self.spread:.2f}"
+
+
+def share_closed(score: float, plain: float, teacher: float) -> float:
+    """How much of the plain student's distance to the teacher is made up for."""
+    return (score - plain) / (teacher - plain)
