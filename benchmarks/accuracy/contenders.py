@@ -136,7 +136,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             **{**_FULL, "kernel_weight": Ramp(0.0, 1e-4, epochs=10)}
         ),
         "scale per layer": _replaced(_R, scale="layer"),
-        "scale optimizer": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
+        "scale optimizer 0.1": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
+        "scale optimizer 0.01": _replaced(_R, optimizers={"scale_optimizer": 0.01}),
     },
     "R, approx_sign kernels": {
         "kernel loss as in the paper": _R_APPROX.with_settings(**_PAPER),
