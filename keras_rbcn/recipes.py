@@ -116,10 +116,10 @@ def default() -> Recipe:
         full-precision teacher (20 epochs, one seed)       93.78 %
         Bi-Real Net, learning rate 1e-2                    89.76 +- 0.04 %
         Bi-Real Net, distillation                          90.32 +- 0.14 %
-        R (rectification, no kernel loss)                  89.72 %
+        R (rectification, no kernel loss)                  89.47 +- 0.35 %
         R, distillation: this recipe                       90.26 +- 0.14 %
-        R+G (discriminators), adversarial weight 0.01      89.50 %
-        R+G, distillation                                  89.79 %
+        R+G (discriminators), adversarial weight 0.01      89.26 +- 0.26 %
+        R+G, distillation                                  89.97 +- 0.16 %
 
     and with one seed, the others of which are these:
 
