@@ -25,8 +25,8 @@ from keras_rbcn.tflite import TFLiteModel
 from keras_rbcn.training import RBCNModel
 
 BATCH_SIZE = 64
-# With a learning rate of 3e-3 and without smoothing, 1-bit students end anywhere from 97
-# to 99 %, depending on the seed; so they end at 98 to 99 % or more.
+# With a learning rate of 3e-3 and without smoothing, 1-bit students end anywhere from
+# 97 to 99 %, depending on the seed; so they end at 98 to 99 % or more.
 LABEL_SMOOTHING = 0.1
 ADVERSARIAL_WEIGHT = 0.01
 CLASSES = 10
