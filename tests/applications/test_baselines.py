@@ -207,8 +207,8 @@ MEAN = np.abs(POINTS).mean()
         ("bcnn", STRAIGHT, STRAIGHT),
         ("xnornet", STRAIGHT, MEAN * STRAIGHT),
         ("birealnet", PIECEWISE, MEAN * STRAIGHT),
-        ("rbcn", PIECEWISE, PIECEWISE),
-        ("reactnet", PIECEWISE, PIECEWISE),
+        ("rbcn", PIECEWISE, STRAIGHT),
+        ("reactnet", PIECEWISE, STRAIGHT),
     ],
 )
 def test_gradients_of_the_signs(network, to_inputs, to_kernel):

@@ -182,7 +182,7 @@ def test_it_trains_what_the_same_python_trains(files, train, tmp_path):
     assert result.exit_code == 0, result.output
     x, x_test = _scaled(TRAIN[0]), _scaled(TEST[0])
     steps = EPOCHS * 3  # Of 48 samples in batches of 16.
-    adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, steps))
+    adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-2, steps))
     weights, history = _trained_in_python(
         files, (x, TRAIN[1]), (x_test, TEST[1]), adam, adversarial_weight=weight
     )

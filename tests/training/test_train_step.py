@@ -57,11 +57,12 @@ def test_without_the_method_it_trains_as_keras_does(data):
     assert history["loss"] == history["task_loss"]
 
 
-def kernel_gradients(kernel, scale, rule):
+def kernel_gradients(kernel, scale, rule, quantizer):
     """Method.md section 4 by hand, for W and for C per output channel."""
     sign = np.where(kernel >= 0, 1.0, -1.0)
     residual = kernel - scale * sign
-    through_sign = np.where(np.abs(kernel) <= 1, 2 - 2 * np.abs(kernel), 0)
+    slope = 2 - 2 * np.abs(kernel) if quantizer == "approx_sign" else 1
+    through_sign = np.where(np.abs(kernel) <= 1, slope, 0)
     to_kernel = -residual * scale * through_sign
     if rule != "straight_through":
         to_kernel = to_kernel + residual
@@ -69,8 +70,9 @@ def kernel_gradients(kernel, scale, rule):
 
 
 @pytest.mark.parametrize("rule", ["straight_through", "full", "that of compile"])
-def test_kernel_loss_moves_kernels_and_scales_as_the_paper_says(data, rule):
-    model = rbcn.RBCNModel(student())
+@pytest.mark.parametrize("quantizer", ["approx_sign", "ste_sign"])
+def test_kernel_loss_moves_kernels_and_scales_as_it_should(data, rule, quantizer):
+    model = rbcn.RBCNModel(student(kernel_quantizer=quantizer))
     for scale in variables(model.student, "scale"):
         scale.assign(scale * 1.5)
     reference = twin(model.student)
@@ -82,7 +84,9 @@ def test_kernel_loss_moves_kernels_and_scales_as_the_paper_says(data, rule):
         expected[variable.name] = np.array(variable) - RATE * gradient
     for layer in (reference.get_layer("conv1"), reference.get_layer("conv2")):
         kernel, scale = layer.latent_kernel, layer.scale
-        to_kernel, to_scale = kernel_gradients(kernel.numpy(), scale.numpy(), rule)
+        to_kernel, to_scale = kernel_gradients(
+            kernel.numpy(), scale.numpy(), rule, quantizer
+        )
         expected[kernel.name] -= RATE * 0.5 * to_kernel
         expected[kernel.name] = np.clip(expected[kernel.name], -1, 1)
         expected[scale.name] -= RATE * 0.5 * to_scale
