@@ -97,7 +97,7 @@ def measure(name: str, row: dict[str, Any], places: Places) -> dict[str, Any]:
         found["int8"] = accuracy(rounded, path, judged, real_layers="int8")
         found["bytes, int8"] = path.stat().st_size
         model = model_of(chosen, size, teacher, rounded)
-        train = batches(data.train, size, SEED)
+        train = batches(data, size.batch, SEED)
         compile_for(model, chosen, FINE_TUNING_RATE, len(train), len(train))
         model.fit(train, epochs=1, verbose=2)
         found["int8, trained on"] = accuracy(model, path, judged, real_layers="int8")

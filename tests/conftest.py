@@ -15,6 +15,9 @@ import pytest
 from keras_rbcn._backend import keras, tf
 from keras_rbcn.layers import RectifiedConv2D
 
+# Fixtures that several folders use, in a module of their own.
+pytest_plugins = ["devices"]
+
 # Two devices, for replicas: TensorFlow takes this only before it is first used.
 (_cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(

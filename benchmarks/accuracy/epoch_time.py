@@ -71,8 +71,8 @@ def measured(label: str, places: Places) -> dict[str, Any]:
         sys.exit(f"There is no teacher yet: study.py --size {label} --teachers.")
     teacher = keras.models.load_model(places.teacher(best), compile=False)
     models = {name: compiled(name, size, places, teacher) for name in CONTENDERS}
-    train = images(size.data, size.images).train
-    data = batches(train, size, seed=0).take(STEPS).cache()
+    all_batches = batches(images(size.data, size.images), size.batch, seed=0)
+    data = all_batches.take(STEPS).cache()
     seconds = seconds_by_round(models, data)
     ratios = {
         name: [one / plain for one, plain in zip(own, seconds[PLAIN], strict=True)]

@@ -186,7 +186,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     teacher = keras.models.load_model(Places().teacher(digest), compile=False)
     data = images(size.data, size.images)
-    train = batches(data.train, size, 0)
+    train = batches(data, size.batch, seed=0)
     model = model_of(chosen, size, teacher, student_of(chosen, size, teacher))
     steps = arguments.epochs * len(train)
     compile_for(model, chosen, arguments.learning_rate, steps, len(train))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import larq
 from contenders import ADDITIONS, STAGE_ADDITIONS, Contender
+from study_images import SOURCES
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -27,8 +28,6 @@ class Size(NamedTuple):
     epochs: int
 
 
-# Channels and classes of data that are not grey images of ten things.
-SHAPES = {"cifar10": (3, 10), "cifar100": (3, 100)}
 _FASHION = Size("fashion_mnist", 28, 2, (16, 32, 64), 2, 50_000, 128, 20, 10)
 _CIFAR = Size("cifar10", 32, 1, (64, 64, 128, 256), 2, 45_000, 128, 100, 100)
 SIZES = {
@@ -48,7 +47,7 @@ SIZES = {
 
 def network(size: Size, kind: str) -> Any:
     """A network of the study: its stages behind a first convolution."""
-    channels, classes = SHAPES.get(size.data, (1, 10))
+    source = SOURCES[size.data]
     architecture = Architecture(
         "study",
         size.pixels,
@@ -57,8 +56,8 @@ def network(size: Size, kind: str) -> Any:
         size.blocks,
         stem_strides=size.stem_strides,
     )
-    top = Top(True, None, classes, None)
-    shape = (size.pixels, size.pixels, channels)
+    top = Top(True, None, source.classes, None)
+    shape = (size.pixels, size.pixels, source.channels)
     return build_network(architecture, kind, top, shape, None, None)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from parts import Size
 from sklearn.model_selection import train_test_split
 
 import keras_rbcn as rbcn
@@ -25,14 +24,18 @@ class Source(NamedTuple):
             and one to test with.
         validation: How many of the training images decide between settings.
         shift: Pixels that a training image is moved by at the most, either way.
+        channels: Of each image.
+        classes: How many there are.
     """
 
     load: Callable[[], Any]
     validation: int
     shift: int = 2
+    channels: int = 1
+    classes: int = 10
 
 
-def _cifar(name: str) -> Any:
+def _load_cifar(name: str) -> Any:
     """CIFAR by Keras' loader, which takes it from Keras' cache or the network."""
     try:
         parts = getattr(keras.datasets, name).load_data()
@@ -48,22 +51,30 @@ def _cifar(name: str) -> Any:
     ]
 
 
+def _cifar(classes: int) -> Source:
+    load = functools.partial(_load_cifar, f"cifar{classes}")
+    return Source(load, validation=5_000, shift=4, channels=3, classes=classes)
+
+
 SOURCES = {
     "fashion_mnist": Source(rbcn.datasets.fashion_mnist, validation=10_000),
     "digits": Source(rbcn.datasets.digits, validation=200),
-    "cifar10": Source(functools.partial(_cifar, "cifar10"), validation=5_000, shift=4),
-    "cifar100": Source(
-        functools.partial(_cifar, "cifar100"), validation=5_000, shift=4
-    ),
+    "cifar10": _cifar(10),
+    "cifar100": _cifar(100),
 }
 
 
 class Images(NamedTuple):
-    """Training, validation and test images, each with its labels."""
+    """Training, validation and test images, each with its labels.
+
+    Attributes:
+        shift: As their source has it.
+    """
 
     train: Any
     validation: Any
     test: Any
+    shift: int
 
 
 @functools.cache
@@ -74,12 +85,18 @@ def images(data: str, count: int) -> Images:
     x, left_x, y, left_y = train_test_split(
         x, y, test_size=source.validation, stratify=y, random_state=SPLIT_SEED
     )
-    return Images((x[:count], y[:count]), (left_x, left_y), test)
+    return Images((x[:count], y[:count]), (left_x, left_y), test, source.shift)
 
 
-def batches(data: Any, size: Size, seed: int) -> Any:
-    """Training batches: another order in each epoch, mirrored and shifted at random."""
-    shift = SOURCES[size.data].shift
+def batches(data: Images, batch: int, seed: int) -> Any:
+    """Training batches: another order in each epoch, mirrored and shifted at random.
+
+    Args:
+        data: All images, of which those to train on are taken.
+        batch: Images in a batch; a last one with fewer is left out.
+        seed: Of the order, and of all that is random.
+    """
+    shift = data.shift
 
     def augmented(sample: Any, key: Any) -> Any:
         (x, y), key = sample, tf.stack([tf.cast(seed, tf.int64), key])
@@ -88,11 +105,11 @@ def batches(data: Any, size: Size, seed: int) -> Any:
         padded = tf.pad(x, [[shift, shift], [shift, shift], [0, 0]], constant_values=-1)
         return tf.image.stateless_random_crop(padded, x.shape, key), y
 
-    samples = tf.data.Dataset.from_tensor_slices(data)
-    shuffled = samples.shuffle(len(data[1]), seed=seed)
+    samples = tf.data.Dataset.from_tensor_slices(data.train)
+    shuffled = samples.shuffle(len(data.train[1]), seed=seed)
     keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
     made = tf.data.Dataset.zip((shuffled, keys)).map(augmented)
-    return made.batch(size.batch, drop_remainder=True).prefetch(2).with_options(options)
+    return made.batch(batch, drop_remainder=True).prefetch(2).with_options(options)

@@ -67,7 +67,7 @@ def trained(run: Run, places: Places) -> dict[str, Any]:
         histories = _student_trained(fit, chosen, teacher, model)
         model.save(places.student(digest))
     data = images(size.data, size.images)
-    said = Answers(*(_answers(model, part[0]) for part in data[1:]))
+    said = Answers(*(_answers(model, part[0]) for part in (data.validation, data.test)))
     np.savez_compressed(places.answers(digest), **said._asdict())
     return {
         **run._asdict(),
@@ -110,7 +110,7 @@ class Fit:
         """Trains for the epochs from the first on, and returns their history."""
         size, chosen = SIZES[self.run.size], contender(self.run.contender)
         data = images(size.data, size.images)
-        train = batches(data.train, size, self.run.seed + 1000 * first)
+        train = batches(data, size.batch, self.run.seed + 1000 * first)
         steps = len(train)
         compile_for(
             model, chosen, self.run.learning_rate, (last - first) * steps, steps

@@ -7,27 +7,8 @@ import threading
 import time
 
 import pytest
-from devices import (
-    _running_sshd,
-    arm_elf,
-    fake_adb,
-    interruptible,
-    local_elf,
-    sshd,
-    stand_in,
-    tflite_file,
-)
+from devices import tflite_file
 from outcomes import assert_user_error
-
-__all__ = [
-    "_running_sshd",
-    "arm_elf",
-    "fake_adb",
-    "interruptible",
-    "local_elf",
-    "sshd",
-    "stand_in",
-]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from kernels import kernel_quantizers
 from outcomes import assert_user_error, files_in
 from PIL import Image
 from rich.console import Console
@@ -43,12 +44,7 @@ def folder(tmp_path_factory):
 
 
 def _kernel_quantizers(path):
-    student = keras.models.load_model(path, compile=False)
-    return {
-        type(layer.kernel_quantizer).__name__
-        for layer in student.layers
-        if isinstance(layer, RectifiedConv2D)
-    }
+    return kernel_quantizers(keras.models.load_model(path, compile=False))
 
 
 def _kinds(path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from kernels import kernel_quantizers
 from outcomes import files_in
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
@@ -287,8 +288,7 @@ def test_the_recipe_decides_how_kernels_become_signs(
     result = train(student=None, teacher="teacher.keras", output=tmp_path, **settings)
     assert result.exit_code == 0, result.output
     student = keras.models.load_model(tmp_path / "student.keras", compile=False)
-    rectified = [la for la in student.layers if isinstance(la, RectifiedConv2D)]
-    assert {type(la.kernel_quantizer).__name__ for la in rectified} == {expected}
+    assert kernel_quantizers(student) == {expected}
 
 
 def test_without_a_teacher(train, tmp_path):

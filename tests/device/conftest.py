@@ -1,26 +1,7 @@
 """What the tests of devices share."""
 
 import pytest
-from devices import (
-    _running_sshd,
-    arm_elf,
-    fake_adb,
-    interruptible,
-    local_elf,
-    sshd,
-    stand_in,
-    tflite_file,
-)
-
-__all__ = [
-    "_running_sshd",
-    "arm_elf",
-    "fake_adb",
-    "interruptible",
-    "local_elf",
-    "sshd",
-    "stand_in",
-]
+from devices import tflite_file
 
 
 @pytest.fixture
