@@ -97,6 +97,32 @@ def test_cifar_by_the_same_script(name, classes, monkeypatch):
     assert lines.best_rate(rows, "R", name) == 1e-2
 
 
+def test_few_images_come_several_times_in_an_epoch():
+    data = study_images.images("digits", 40)._replace(shift=0)
+    data = data._replace(train=(data.train[0], np.arange(40)))  # To know them by.
+    (found,) = study_images.batches(data, batch=80, seed=0, repeats=2)
+    first, second = np.split(found[1].numpy(), 2)
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert list(first) != list(second)
+    few, small = parts.SIZES["few"], parts.SIZES["small"]
+    assert few.repeats * few.images == small.images
+    assert few._replace(images=small.images, repeats=1) == small
+
+
+def test_lines_keep_their_digests_when_budgets_get_new_fields():
+    # Some have run under names that others have now.
+    same = [
+        (asked.digest(), row["digest"])
+        for row in lines.read_lines(places.Places().lines)
+        for asked in [training.Run(*(row[name] for name in training.Run._fields))]
+        if asked.contender in contenders.names()
+        and contenders.settings_of(asked.contender) == row["settings"]
+    ]
+    assert len(same) > 50
+    for ours, kept in same:
+        assert ours == kept
+
+
 def test_no_data_and_no_network(monkeypatch):
     def fail():
         raise Exception("URL fetch failure")  # As Keras does.

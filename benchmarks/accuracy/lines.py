@@ -14,7 +14,7 @@ Rows = list[dict[str, Any]]
 RATES = (3e-3, 1e-2, 3e-2)
 # Where it chooses: at the first seed of the small networks, where runs are short; or,
 # with other data, of its own size. The teacher, which all others need, chooses at each.
-CHOSEN_AT = {"large": "small", "long": "small"}
+CHOSEN_AT = {"large": "small", "long": "small", "few": "small"}
 # Sizes whose teachers are those of another one.
 TEACHERS_OF = {"long": "small"}
 

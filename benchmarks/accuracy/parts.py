@@ -15,7 +15,11 @@ from keras_rbcn.applications.networks import Architecture, Top, build_network
 
 
 class Size(NamedTuple):
-    """A network, its data and its budget."""
+    """A network, its data and its budget.
+
+    Attributes:
+        repeats: How often an epoch goes through the images.
+    """
 
     data: str
     pixels: int
@@ -26,6 +30,7 @@ class Size(NamedTuple):
     batch: int
     teacher_epochs: int
     epochs: int
+    repeats: int = 1
 
 
 _FASHION = Size("fashion_mnist", 28, 2, (16, 32, 64), 2, 50_000, 128, 20, 10)
@@ -35,6 +40,8 @@ SIZES = {
     "large": _FASHION._replace(stages=(32, 64, 128)),
     # Four times as long, with the teacher of the small networks.
     "long": _FASHION._replace(epochs=40),
+    # As many steps with few images, where networks learn by heart.
+    "few": _FASHION._replace(images=2_000, repeats=25),
     # The paper's network and data, for those who have a GPU.
     "cifar10": _CIFAR,
     "cifar100": _CIFAR._replace(data="cifar100"),

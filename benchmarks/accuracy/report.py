@@ -19,7 +19,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 from contenders import CONTENDERS, PLAIN, QUESTIONS, TEACHER
 from findings import findings
 from lines import Rows, best_rate, of, read_lines
-from parts import SIZES
+from parts import SIZES, Size
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
 from scores import Score, share_closed
@@ -38,6 +38,7 @@ HEADINGS = {
     "large": "The large networks",
     "small": "The small networks",
     "long": "The small networks, trained four times as long",
+    "few": "The small networks with few images",
     "cifar100": "The paper's network",
     "cifar10": "The paper's network, ten classes",
     "digits": "The short version",
@@ -212,6 +213,12 @@ def state(rows: Rows) -> str:
     )
 
 
+def images_of(budget: Size) -> str:
+    """What an epoch goes through, in words."""
+    images = f"{budget.images:,} images"
+    return f"{budget.repeats} times {images}" if budget.repeats > 1 else images
+
+
 def size_section(rows: Rows, size: str, folder: Path, places: Places) -> str:
     """All that one size has to say."""
     found = finals(rows, size)
@@ -225,7 +232,7 @@ def size_section(rows: Rows, size: str, folder: Path, places: Places) -> str:
     plot_accuracies(found, figure, TEACHER, folder / accuracies)
     parts = [
         f"## {HEADINGS[size]}: {'-'.join(map(str, budget.stages))}\n",
-        f"{DATA[budget.data]}: {budget.epochs} epochs of {budget.images:,} images in "
+        f"{DATA[budget.data]}: {budget.epochs} epochs of {images_of(budget)} in "
         f"batches of {budget.batch}; the teacher {budget.teacher_epochs}. Accuracy on "
         f"the {'test' if tested else 'validation'} images; ± is the standard deviation "
         "over seeds. Times are to that of the plain student, measured apart from the "

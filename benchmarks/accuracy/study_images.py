@@ -88,13 +88,14 @@ def images(data: str, count: int) -> Images:
     return Images((x[:count], y[:count]), (left_x, left_y), test, source.shift)
 
 
-def batches(data: Images, batch: int, seed: int) -> Any:
+def batches(data: Images, batch: int, seed: int, repeats: int = 1) -> Any:
     """Training batches: another order in each epoch, mirrored and shifted at random.
 
     Args:
         data: All images, of which those to train on are taken.
         batch: Images in a batch; a last one with fewer is left out.
         seed: Of the order, and of all that is random.
+        repeats: How often all images come, each time in another order.
     """
     shift = data.shift
 
@@ -106,7 +107,7 @@ def batches(data: Images, batch: int, seed: int) -> Any:
         return tf.image.stateless_random_crop(padded, x.shape, key), y
 
     samples = tf.data.Dataset.from_tensor_slices(data.train)
-    shuffled = samples.shuffle(len(data.train[1]), seed=seed)
+    shuffled = samples.shuffle(len(data.train[1]), seed=seed).repeat(repeats)
     keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
     options = tf.data.Options()
     options.autotune.enabled = False

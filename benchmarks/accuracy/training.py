@@ -29,7 +29,10 @@ class Run(NamedTuple):
     teacher: str | None = None  # The digest of its run.
 
     def budget(self) -> dict[str, Any]:
-        budget = SIZES[self.size]._asdict()
+        size = SIZES[self.size]
+        budget = size._asdict()
+        if size.repeats == 1:
+            budget.pop("repeats")  # As in the lines of before it was thought of.
         epochs, teacher_epochs = budget.pop("epochs"), budget.pop("teacher_epochs")
         return {**budget, "epochs": epochs if self.teacher else teacher_epochs}
 
@@ -110,7 +113,8 @@ class Fit:
         """Trains for the epochs from the first on, and returns their history."""
         size, chosen = SIZES[self.run.size], contender(self.run.contender)
         data = images(size.data, size.images)
-        train = batches(data, size.batch, self.run.seed + 1000 * first)
+        seed = self.run.seed + 1000 * first
+        train = batches(data, size.batch, seed, size.repeats)
         steps = len(train)
         compile_for(
             model, chosen, self.run.learning_rate, (last - first) * steps, steps
