@@ -305,10 +305,20 @@ def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
     rows = [
         *conclusion(0.85),
         line("R+G", 0.70, rate=1e-2),
+        line("R+G", 0.80, rate=1e-2, seed=1),
         line("R+G, weight 1", 0.75, rate=1e-2),
+        line("R+G, weight 1", 0.83, rate=1e-2, seed=1),
+        line("R+G, weight 1", 0.90, rate=1e-2, seed=2),
+        line("R+G, fading", 0.75, rate=1e-2, seed=3),
+        line("R+G, weight 0.1", 0.69, rate=1e-2),
     ]
     text = report.document(rows, tmp_path, places.Places(tmp_path))
-    assert "| R+G | weight 1 | 0.01 | 75.00 | +5.00 |" in text
+    assert (
+        "| R+G | weight 1 | 0.01 | 3 | 82.67 ± 7.51 | +4.00 ± 1.41 (2 of them) |"
+        in text
+    )
+    assert "| R+G | fading | 0.01 | 1 | 75.00 |  |" in text
+    assert "| R+G | weight 0.1 | 0.01 | 1 | 69.00 | -1.00 |" in text
 
 
 def test_findings_are_told_with_the_figures_of_their_lines():

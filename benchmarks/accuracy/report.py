@@ -22,7 +22,7 @@ from lines import Rows, best_rate, of, read_lines
 from parts import SIZES, Size
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
-from scores import Score, share_closed
+from scores import Score, difference, share_closed
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -126,25 +126,36 @@ def times_of(size: str, places: Places) -> dict[str, float]:
 
 def question_table(rows: Rows, size: str) -> str:
     """What each change does to the contender that it changes, at the same rate."""
+    figure = "validation_accuracy"
     lines = [
-        ("contender", "change", "learning rate", "accuracy, %", "difference, points"),
-        ("---", "---", "---:", "---:", "---:"),
+        (
+            "contender",
+            "change",
+            "learning rate",
+            "seeds",
+            "accuracy, %",
+            "difference, points",
+        ),
+        ("---", "---", *["---:"] * 4),
     ]
     for name, question in QUESTIONS.items():
-        for row in of(rows, size, name):
-            same = {key: row[key] for key in ("learning_rate", "seed")}
-            accuracy = 100 * row["validation_accuracy"]
-            differences = [
-                f"{accuracy - 100 * base['validation_accuracy']:+.2f}"
-                for base in of(rows, size, question.base, **same)
-            ]
+        asked = of(rows, size, name)
+        for rate in sorted({row["learning_rate"] for row in asked}):
+            own = [row for row in asked if row["learning_rate"] == rate]
+            base = of(rows, size, question.base, learning_rate=rate)
+            more = difference(own, base, figure)
+            score = Score(own, figure)
+            told = "" if more is None else f"{more:+}"
+            if more and more.seeds < score.seeds:
+                told += f" ({more.seeds} of them)"
             lines.append(
                 (
                     question.base,
                     question.change,
-                    f"{row['learning_rate']:g}",
-                    f"{accuracy:.2f}",
-                    *(differences or [""]),
+                    f"{rate:g}",
+                    str(score.seeds),
+                    str(score),
+                    told,
                 )
             )
     return markdown_table(lines)
@@ -297,9 +308,9 @@ FINDINGS_TEXT = """\
 Of the small networks, by validation accuracy.
 """
 QUESTIONS_TEXT = """\
-Each changes one thing of a contender: small networks, seed 0, validation accuracy, at
-the learning rate of that contender. One seed decides nothing that is smaller than the
-spread between seeds above.
+Each changes one thing of a contender: small networks, validation accuracy, and the
+difference to that contender at the same learning rate and seeds. One seed decides
+nothing that is smaller than the spread between seeds above.
 """
 RATES_TEXT = """\
 Validation accuracy of the small networks at seed 0. The best rate of each row is used

@@ -22,8 +22,19 @@ class Score:
         self.spread = float(self.values.std(ddof=1)) if self.seeds > 1 else None
 
     def __str__(self) -> str:
-        text = f"{100 * self.mean:.2f}"
+        return format(self)
+
+    def __format__(self, sign: str) -> str:
+        text = f"{100 * self.mean:{sign}.2f}"
         return text if self.spread is None else f"{text} ± {100 * self.spread:.2f}"
+
+
+def difference(rows: Rows, others: Rows, name: str) -> Score | None:
+    """What one contender has more than another, over the seeds that both have."""
+    by_seed = {row["seed"]: row[name] for row in others}
+    paired = [row for row in rows if row["seed"] in by_seed]
+    more = [{name: row[name] - by_seed[row["seed"]]} for row in paired]
+    return Score(more, name) if more else None
 
 
 def share_closed(score: float, plain: float, teacher: float) -> float:
