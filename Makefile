@@ -39,14 +39,22 @@ lock: $(READY)
 # The whole study takes days on one core, and goes on where it was stopped. Two such
 # commands at once use two cores. The short one takes 10 minutes.
 STUDY := $(BIN)/python benchmarks/accuracy/study.py
+FURTHER := --contender "Bi-Real Net" "R" "R, distillation" "R+G" "R+G, distillation"
 SHORT := benchmarks/accuracy/work/short
 evidence: $(READY)
 	$(STUDY) --size small --teachers
-	$(STUDY) --size large --teachers
 	$(STUDY) --size small --seeds 0
+	$(STUDY) --size small --best-rate
 	$(STUDY) --size small --seeds 0 --questions --best-rate
+	$(STUDY) --size few --teachers
+	$(STUDY) --size few --seeds 0 --best-rate $(FURTHER)
+	$(STUDY) --size long --seeds 0 --best-rate $(FURTHER)
+	$(STUDY) --size large --teachers
 	$(STUDY) --size large --best-rate
-	$(BIN)/python benchmarks/accuracy/last_step.py --size large
+	for size in small large; do \
+	  $(BIN)/python benchmarks/accuracy/epoch_time.py --size $$size && \
+	  $(BIN)/python benchmarks/accuracy/last_step.py --size $$size || exit; \
+	done
 	$(BIN)/python benchmarks/accuracy/report.py
 
 evidence-short: $(READY)

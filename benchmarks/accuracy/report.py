@@ -16,7 +16,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-from contenders import CONTENDERS, PLAIN, QUESTIONS, TEACHER
+from contenders import CONCLUSIVE, CONTENDERS, PLAIN, QUESTIONS, TEACHER
 from findings import findings
 from lines import Rows, best_rate, of, read_lines
 from parts import SIZES, Size
@@ -29,8 +29,6 @@ sys.path.insert(0, str(HERE.parent))
 
 from result_files import described, markdown_table  # noqa: E402
 
-# Where all contenders run; elsewhere there are single ones, to see further.
-CONCLUSIVE = ("large", "small")
 SEEDS = 3  # That each contender of the conclusion must have.
 ADVERSARIAL = "R+G"
 DOCUMENT = HERE.parents[1] / "docs" / "evidence.md"
@@ -206,9 +204,9 @@ def verdict(found: dict[str, Rows], figure: str) -> list[str]:
 def state(rows: Rows) -> str:
     """What the study still lacks, in words; nothing if it lacks nothing."""
     lacking = {}
-    for size in CONCLUSIVE:
+    for size, contenders in CONCLUSIVE.items():
         title, found = HEADINGS[size], finals(rows, size)
-        names = [name for name in CONTENDERS if name != TEACHER]
+        names = [name for name in contenders if name != TEACHER]
         few = [name for name in names if len(found.get(name, ())) < SEEDS]
         if PLAIN in found and few:
             lacking[title] = few
