@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_rbcn._backend import tf
 from keras_rbcn._samples import Signature, first_samples
 from keras_rbcn.export.document.agreement import Agreement, LayerSigns
 from keras_rbcn.export.matching import Matching
@@ -291,7 +292,11 @@ def class_agreement(expected: list[Any], received: list[Any]) -> float | None:
 
 
 def run_student(model: Any, signature: Signature, arrays: list[Any]) -> StudentRun:
-    """Runs the student on the samples, one array per input."""
+    """Runs the student on the samples, one array per input.
+
+    Raises:
+        ValueError: If it cannot compute one, such as a number beyond an embedding.
+    """
     outputs, undecided = [], []
     signs: defaultdict[Any, SignCounts] = defaultdict(SignCounts)
     for start in range(0, len(arrays[0]), _BATCH):
@@ -304,7 +309,14 @@ def run_student(model: Any, signature: Signature, arrays: list[Any]) -> StudentR
             signs[layer].note_close(close)
             return inputs
 
-        outputs.append(run_watched(model, signature, part, watch))
+        try:
+            outputs.append(run_watched(model, signature, part, watch))
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(
+                f"Expected samples that model '{model.name}' can compute, but on those "
+                f"from {start} to {start + len(near) - 1} TensorFlow says: "
+                f"{error.message}"
+            ) from error
         undecided.append(near)
     joined = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     return StudentRun(joined, np.concatenate(undecided), dict(signs))

@@ -272,6 +272,17 @@ def test_inputs_of_integers_need_verify_data(path):
     np.testing.assert_array_equal(received, expected)
 
 
+def test_verify_data_that_the_student_cannot_compute(path):
+    inputs = keras.Input((3,), dtype="int32")
+    model = keras.Model(inputs, keras.layers.Embedding(5, 2)(inputs), name="words")
+    tokens = np.zeros((20, 3), "int32")
+    tokens[17, 1] = 9
+    message = r"(?s)model 'words' can compute.*from 16 to 19.*= 9 is not in \[0, 5\)"
+    with pytest.raises(ValueError, match=message):
+        export_tflite(model, path, verify_data=tokens)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("samples", [0, -1, 2.5, None])
 def test_verify_samples_must_be_a_positive_integer(student, images, path, samples):
     with pytest.raises(ValueError, match="`verify_samples`"):
