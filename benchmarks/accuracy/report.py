@@ -178,10 +178,10 @@ def verdict(found: dict[str, Rows], figure: str) -> list[str]:
     scores = {name: Score(rows, figure) for name, rows in found.items()}
     plain, teacher = scores[PLAIN], scores[TEACHER]
     sentences = []
-    if ADVERSARIAL in scores:
-        ours = scores[ADVERSARIAL]
+    ours = scores.get(ADVERSARIAL)
+    if ours and ours.spread is not None and plain.spread is not None:
         lead = 100 * (ours.mean - plain.mean)
-        spread = 100 * max(ours.spread or 0, plain.spread or 0)
+        spread = 100 * max(ours.spread, plain.spread)
         verb = "beats" if lead > spread else "does not beat"
         sentences.append(
             f"{ADVERSARIAL} {verb} {PLAIN} by more than the seeds' spread: "
