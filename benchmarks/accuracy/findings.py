@@ -127,11 +127,12 @@ FINDINGS = (
         alone=Runs("R+G, approx_sign kernels, feature matching 0.1 alone", 1e-2),
     ),
     Finding(
-        "**Nor do they pay with long training, or few images.** The paper's gains are "
-        "of long trainings, on data that networks learn by heart. After four times "
-        "the epochs R with distillation has {long}, with discriminators too "
-        "{long_judged}. With 2,000 images, each seen 250 times, R has {few}, R+G "
-        "{few_judged}; with distillation they have {few_taught} and {few_both}.",
+        "**Discriminators do not pay with long training or few images either.** The "
+        "paper's gains are of long trainings, on data that networks learn by heart. "
+        "After four times the epochs R with distillation has {long}, with "
+        "discriminators too {long_judged}. With 2,000 images, each seen 250 times, R "
+        "has {few}, R+G {few_judged}; with distillation they have {few_taught} and "
+        "{few_both}.",
         long=Runs("R, distillation", 3e-2, "long"),
         long_judged=Runs("R+G, distillation", 3e-2, "long"),
         few=Runs("R", 3e-2, "few"),
