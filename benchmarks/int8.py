@@ -29,8 +29,9 @@ sys.path.insert(0, str(Path(__file__).parent / "accuracy"))
 
 from contenders import contender
 from lines import best_rate, of, read_lines
-from parts import SIZES, model_of
+from parts import model_of
 from places import Places
+from sizes import SIZES
 from study_images import batches, images
 from training import compile_for
 
@@ -97,7 +98,7 @@ def measure(name: str, row: dict[str, Any], places: Places) -> dict[str, Any]:
         found["int8"] = accuracy(rounded, path, judged, real_layers="int8")
         found["bytes, int8"] = path.stat().st_size
         model = model_of(chosen, size, teacher, rounded)
-        train = batches(data, size.batch, SEED)
+        train = batches(data.train, size, SEED)
         compile_for(model, chosen, FINE_TUNING_RATE, len(train), len(train))
         model.fit(train, epochs=1, verbose=2)
         found["int8, trained on"] = accuracy(model, path, judged, real_layers="int8")

@@ -19,6 +19,7 @@ with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
     import parts
     import places
     import report
+    import sizes
     import study
     import study_images
     import training
@@ -85,11 +86,11 @@ def test_cifar_by_the_same_script(name, classes, monkeypatch):
     monkeypatch.setattr(loader, "load_data", lambda: ((pixels, labels),) * 2)
     source = study_images.SOURCES[name]._replace(validation=2 * classes)
     monkeypatch.setitem(study_images.SOURCES, name, source)
-    size = parts.SIZES[name]._replace(stages=(4, 4), blocks=1)
+    size = sizes.SIZES[name]._replace(stages=(4, 4), blocks=1, batch=8)
     data = study_images.images.__wrapped__(name, 5 * classes)
-    assert [len(y) for _, y in data[:3]] == [5 * classes, 2 * classes, 20 * classes]
+    assert [len(y) for _, y in data] == [5 * classes, 2 * classes, 20 * classes]
     np.testing.assert_allclose(data.test[0], pixels / 127.5 - 1, atol=1e-6)
-    x, y = next(iter(study_images.batches(data, 8, seed=0)))
+    x, y = next(iter(study_images.batches(data.train, size, seed=0)))
     assert (x.shape, y.shape) == ((8, 32, 32, 3), (8,))
     assert parts.network(size, "rbcn")(x).shape == (8, classes)
     # The rate is chosen by its own runs, not by those of other data.
@@ -98,13 +99,14 @@ def test_cifar_by_the_same_script(name, classes, monkeypatch):
 
 
 def test_few_images_come_several_times_in_an_epoch():
-    data = study_images.images("digits", 40)._replace(shift=0)
-    data = data._replace(train=(data.train[0], np.arange(40)))  # To know them by.
-    (found,) = study_images.batches(data, batch=80, seed=0, repeats=2)
+    size = sizes.SIZES["tiny"]._replace(batch=80, repeats=2)
+    x, _ = study_images.images("digits", 40).train
+    numbered = x, np.arange(40)  # To know them by.
+    (found,) = study_images.batches(numbered, size, seed=0)
     first, second = np.split(found[1].numpy(), 2)
     assert sorted(first) == sorted(second) == list(range(40))
     assert list(first) != list(second)
-    few, small = parts.SIZES["few"], parts.SIZES["small"]
+    few, small = sizes.SIZES["few"], sizes.SIZES["small"]
     assert few.repeats * few.images == small.images
     assert few._replace(images=small.images, repeats=1) == small
 
@@ -135,7 +137,7 @@ def test_no_data_and_no_network(monkeypatch):
 def test_every_contender_can_be_built_and_compiled(taught):
     teacher, where = taught
     teacher = keras.models.load_model(where.teacher(teacher["digest"]), compile=False)
-    size = parts.SIZES["tiny"]
+    size = sizes.SIZES["tiny"]
     seen, students = set(), {}
     for name in contenders.names():
         chosen = contenders.contender(name)
@@ -290,7 +292,7 @@ def test_times_are_those_to_the_plain_student(taught, monkeypatch):
     row, where = taught
     names = (contenders.TEACHER, "Bi-Real Net", "R+G")
     few = {name: contenders.CONTENDERS[name] for name in names}
-    monkeypatch.setattr(epoch_time, "CONTENDERS", few)
+    monkeypatch.setattr(contenders, "CONTENDERS", few)
     monkeypatch.setattr(epoch_time, "ROUNDS", 1)
     monkeypatch.setattr(epoch_time, "STEPS", 2)
     where.lines.write_text(json.dumps(row) + "\n")

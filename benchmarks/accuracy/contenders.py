@@ -267,6 +267,11 @@ def contender(name: str) -> Contender:
     return CONTENDERS[name] if name in CONTENDERS else QUESTIONS[name].contender
 
 
+def contenders_at(size: str) -> tuple[str, ...]:
+    """The contenders that run at a size."""
+    return CONCLUSIVE.get(size, tuple(CONTENDERS))
+
+
 def settings_of(name: str) -> dict[str, Any]:
     """What sets a contender apart, as its lines have it.
 

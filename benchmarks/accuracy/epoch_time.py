@@ -22,10 +22,11 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-from contenders import CONTENDERS, PLAIN, TEACHER
+from contenders import PLAIN, TEACHER, contender, contenders_at
 from lines import best_teacher, read_lines
-from parts import SIZES, Size, model_of, network, student_of
+from parts import model_of, network, student_of
 from places import RESULTS, Places
+from sizes import SIZES, Size
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -42,7 +43,7 @@ RATE = 1e-2
 
 def compiled(name: str, size: Size, places: Places, teacher: Any) -> Any:
     """A contender's model, as the study trains it."""
-    chosen = CONTENDERS[name]
+    chosen = contender(name)
     if name == TEACHER:
         model = network(size, "full_precision")
     else:
@@ -70,9 +71,11 @@ def measured(label: str, places: Places) -> dict[str, Any]:
     if best is None:
         sys.exit(f"There is no teacher yet: study.py --size {label} --teachers.")
     teacher = keras.models.load_model(places.teacher(best), compile=False)
-    models = {name: compiled(name, size, places, teacher) for name in CONTENDERS}
-    all_batches = batches(images(size.data, size.images), size.batch, seed=0)
-    data = all_batches.take(STEPS).cache()
+    models = {
+        name: compiled(name, size, places, teacher) for name in contenders_at(label)
+    }
+    train = images(size.data, size.images).train
+    data = batches(train, size, seed=0).take(STEPS).cache()
     seconds = seconds_by_round(models, data)
     ratios = {
         name: [one / plain for one, plain in zip(own, seconds[PLAIN], strict=True)]

@@ -24,8 +24,9 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import numpy as np
 from contenders import contender, names
 from lines import best_teacher, read_lines
-from parts import SIZES, model_of, student_of
+from parts import model_of, student_of
 from places import RESULTS, Places
+from sizes import SIZES
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -186,7 +187,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     teacher = keras.models.load_model(Places().teacher(digest), compile=False)
     data = images(size.data, size.images)
-    train = batches(data, size.batch, seed=0)
+    train = batches(data.train, size, 0)
     model = model_of(chosen, size, teacher, student_of(chosen, size, teacher))
     steps = arguments.epochs * len(train)
     compile_for(model, chosen, arguments.learning_rate, steps, len(train))

@@ -19,10 +19,10 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 from contenders import CONCLUSIVE, CONTENDERS, PLAIN, QUESTIONS, TEACHER
 from findings import findings
 from lines import Rows, best_rate, of, read_lines
-from parts import SIZES, Size
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
 from scores import Score, difference, share_closed
+from sizes import SIZES, Size
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -137,9 +137,9 @@ def question_table(rows: Rows, size: str) -> str:
         ("---", "---", *["---:"] * 4),
     ]
     for name, question in QUESTIONS.items():
-        asked = of(rows, size, name)
-        for rate in sorted({row["learning_rate"] for row in asked}):
-            own = [row for row in asked if row["learning_rate"] == rate]
+        rates = {row["learning_rate"] for row in of(rows, size, name)}
+        for rate in sorted(rates):
+            own = of(rows, size, name, learning_rate=rate)
             base = of(rows, size, question.base, learning_rate=rate)
             more = difference(own, base, figure)
             score = Score(own, figure)

@@ -33,10 +33,10 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # For result_files.
 
-from contenders import CONCLUSIVE, CONTENDERS, QUESTIONS, TEACHER, names  # noqa: E402
+from contenders import QUESTIONS, TEACHER, contenders_at, names  # noqa: E402
 from lines import RATES, Rows, best_rate, best_teacher, read_lines  # noqa: E402
-from parts import SIZES  # noqa: E402
 from places import RESULTS, WORK, Places  # noqa: E402
+from sizes import SIZES  # noqa: E402
 from training import Run, trained  # noqa: E402
 
 from keras_rbcn._backend import tf  # noqa: E402
@@ -51,7 +51,7 @@ def planned(arguments: argparse.Namespace, rows: Rows) -> list[Run]:
     if teacher is None:
         raise SystemExit(f"There is no teacher of size {size!r}: run with --teachers.")
     chosen = arguments.contender or list(
-        QUESTIONS if arguments.questions else CONCLUSIVE.get(size, CONTENDERS)
+        QUESTIONS if arguments.questions else contenders_at(size)
     )
     return [
         Run(size, name, rate, seed, teacher)

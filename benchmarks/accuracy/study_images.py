@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from sizes import Size
 from sklearn.model_selection import train_test_split
 
 import keras_rbcn as rbcn
@@ -65,16 +66,11 @@ SOURCES = {
 
 
 class Images(NamedTuple):
-    """Training, validation and test images, each with its labels.
-
-    Attributes:
-        shift: As their source has it.
-    """
+    """Training, validation and test images, each with its labels."""
 
     train: Any
     validation: Any
     test: Any
-    shift: int
 
 
 @functools.cache
@@ -85,19 +81,12 @@ def images(data: str, count: int) -> Images:
     x, left_x, y, left_y = train_test_split(
         x, y, test_size=source.validation, stratify=y, random_state=SPLIT_SEED
     )
-    return Images((x[:count], y[:count]), (left_x, left_y), test, source.shift)
+    return Images((x[:count], y[:count]), (left_x, left_y), test)
 
 
-def batches(data: Images, batch: int, seed: int, repeats: int = 1) -> Any:
-    """Training batches: another order in each epoch, mirrored and shifted at random.
-
-    Args:
-        data: All images, of which those to train on are taken.
-        batch: Images in a batch; a last one with fewer is left out.
-        seed: Of the order, and of all that is random.
-        repeats: How often all images come, each time in another order.
-    """
-    shift = data.shift
+def batches(data: Any, size: Size, seed: int) -> Any:
+    """Training batches: another order each time, mirrored and shifted at random."""
+    shift = SOURCES[size.data].shift
 
     def augmented(sample: Any, key: Any) -> Any:
         (x, y), key = sample, tf.stack([tf.cast(seed, tf.int64), key])
@@ -106,11 +95,11 @@ def batches(data: Images, batch: int, seed: int, repeats: int = 1) -> Any:
         padded = tf.pad(x, [[shift, shift], [shift, shift], [0, 0]], constant_values=-1)
         return tf.image.stateless_random_crop(padded, x.shape, key), y
 
-    samples = tf.data.Dataset.from_tensor_slices(data.train)
-    shuffled = samples.shuffle(len(data.train[1]), seed=seed).repeat(repeats)
+    samples = tf.data.Dataset.from_tensor_slices(data)
+    shuffled = samples.shuffle(len(data[1]), seed=seed).repeat(size.repeats)
     keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
     made = tf.data.Dataset.zip((shuffled, keys)).map(augmented)
-    return made.batch(batch, drop_remainder=True).prefetch(2).with_options(options)
+    return made.batch(size.batch, drop_remainder=True).prefetch(2).with_options(options)

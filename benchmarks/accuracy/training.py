@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from contenders import EACH_EPOCH, Contender, Ramp, contender, settings_of
-from parts import SIZES, model_of, network, student_of, with_real
+from parts import model_of, network, student_of, with_real
 from places import Places
 from result_files import machine
+from sizes import SIZES, Size
 from study_images import batches, images
 
 import keras_rbcn as rbcn
@@ -29,10 +30,12 @@ class Run(NamedTuple):
     teacher: str | None = None  # The digest of its run.
 
     def budget(self) -> dict[str, Any]:
-        size = SIZES[self.size]
-        budget = size._asdict()
-        if size.repeats == 1:
-            budget.pop("repeats")  # As in the lines of before it was thought of.
+        # Without what is as always, and was not thought of when the first lines came.
+        budget = {
+            field: value
+            for field, value in SIZES[self.size]._asdict().items()
+            if value != Size._field_defaults.get(field)
+        }
         epochs, teacher_epochs = budget.pop("epochs"), budget.pop("teacher_epochs")
         return {**budget, "epochs": epochs if self.teacher else teacher_epochs}
 
@@ -70,7 +73,7 @@ def trained(run: Run, places: Places) -> dict[str, Any]:
         histories = _student_trained(fit, chosen, teacher, model)
         model.save(places.student(digest))
     data = images(size.data, size.images)
-    said = Answers(*(_answers(model, part[0]) for part in (data.validation, data.test)))
+    said = Answers(*(_answers(model, part[0]) for part in data[1:]))
     np.savez_compressed(places.answers(digest), **said._asdict())
     return {
         **run._asdict(),
@@ -113,8 +116,7 @@ class Fit:
         """Trains for the epochs from the first on, and returns their history."""
         size, chosen = SIZES[self.run.size], contender(self.run.contender)
         data = images(size.data, size.images)
-        seed = self.run.seed + 1000 * first
-        train = batches(data, size.batch, seed, size.repeats)
+        train = batches(data.train, size, self.run.seed + 1000 * first)
         steps = len(train)
         compile_for(
             model, chosen, self.run.learning_rate, (last - first) * steps, steps

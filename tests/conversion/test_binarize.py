@@ -26,6 +26,7 @@ from keras_rbcn._backend import keras
 from keras_rbcn.conversion.binarize import STYLES
 from keras_rbcn.conversion.channels import match_channels
 from keras_rbcn.layers import RectifiedConv2D, RPReLU, RSign
+from keras_rbcn.training.taps import rectified_layers
 
 layers = keras.layers
 
@@ -64,8 +65,11 @@ def test_birealnet_chain_adds_what_a_convolution_reads(chain):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_the_gradient_of_kernels_is_as_wished(chain, style):
-    assert kernel_quantizers(rbcn.binarize(chain, style)) == {"SteSign"}
+    student = rbcn.binarize(chain, style)
+    assert len(rectified_layers(student)) == 2
+    assert kernel_quantizers(student) == {"SteSign"}
     student = rbcn.binarize(chain, style, kernel_quantizer="approx_sign")
+    assert len(rectified_layers(student)) == 2
     assert kernel_quantizers(student) == {"ApproxSign"}
     with pytest.raises(ValueError, match=r"`kernel_quantizer`.*ste_sign.*'ste_tern'"):
         rbcn.binarize(chain, style, kernel_quantizer="ste_tern")
