@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from keras_rbcn._backend import tf
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,41 @@ def first_samples(
     if not found:
         raise ValueError(f"Expected `{argument}` to hold samples; it is empty.")
     return [np.concatenate(parts)[:count] for parts in zip(*batches, strict=True)]
+
+
+def run_in_batches(
+    model: Any,
+    arrays: list[np.ndarray],
+    size: int,
+    run: Callable[[list[np.ndarray]], _Result],
+) -> list[_Result]:
+    """Runs a model on samples, so many at a time.
+
+    Args:
+        model: The model.
+        arrays: The samples, one array per input.
+        size: How many it runs on at a time.
+        run: What to do with these, one array per input.
+
+    Returns:
+        What `run` makes of each batch.
+
+    Raises:
+        ValueError: If the model cannot compute a sample, such as one with a number
+            beyond an embedding.
+    """
+    results = []
+    for start in range(0, len(arrays[0]), size):
+        part = [array[start : start + size] for array in arrays]
+        try:
+            results.append(run(part))
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(
+                f"Expected samples that model '{model.name}' can compute, but on those "
+                f"from {start} to {start + len(part[0]) - 1} TensorFlow says: "
+                f"{error.message}"
+            ) from error
+    return results
 
 
 def _batches(data: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from keras_rbcn._backend import require_student, tf
 from keras_rbcn._checks import check_positive_integer
 from keras_rbcn._report import Report
-from keras_rbcn._samples import first_samples, input_signature
+from keras_rbcn._samples import first_samples, input_signature, run_in_batches
 from keras_rbcn.layers.binary_inputs import binary_layers, run_watched
 
 # A channel changes sign if each sign has at least this share.
@@ -108,7 +108,8 @@ def check_binary_inputs(
 
     Raises:
         TypeError: If `student` is no Keras 2 model.
-        ValueError: If it has no binary layers, or the data do not fit its inputs.
+        ValueError: If it has no binary layers, the data do not fit its inputs, or it
+            cannot compute a sample, such as one with a number beyond an embedding.
 
     Example:
         >>> student = keras.Sequential([
@@ -139,9 +140,12 @@ def check_binary_inputs(
         found[1] += int(total)
         return inputs
 
-    for start in range(0, len(arrays[0]), _BATCH):
-        part = [array[start : start + _BATCH] for array in arrays]
-        run_watched(student, signature, part, count)
+    run_in_batches(
+        student,
+        arrays,
+        _BATCH,
+        lambda part: run_watched(student, signature, part, count),
+    )
     rows = [_row(layer, *found) for layer, found in positive.items()]
     return BinaryInputsReport(len(arrays[0]), tuple(rows))
 

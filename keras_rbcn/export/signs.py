@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_rbcn._backend import tf
-from keras_rbcn._samples import Signature
+from keras_rbcn._samples import Signature, run_in_batches
 from keras_rbcn.export.int8.roundings import NEAREST, Rounding, steps_between
 from keras_rbcn.export.matching import Matching
 from keras_rbcn.layers.binary_inputs import run_watched
@@ -111,11 +111,12 @@ def run_on_signs_of_file(
         counts: Of each 1-bit layer; what is seen of its signs is added.
     """
     reader = _Reader(file, matching)
-    runs = []
-    for start in range(0, len(arrays[0]), _BATCH):
-        part = [array[start : start + _BATCH] for array in arrays]
+
+    def run_on(part: list[Any]) -> SignedRun:
         run = _Run(reader.read(part), len(part[0]), counts)
-        runs.append(run.of(model, signature, part))
+        return run.of(model, signature, part)
+
+    runs = run_in_batches(model, arrays, _BATCH, run_on)
     return SignedRun(
         [np.concatenate(p) for p in zip(*(run.outputs for run in runs), strict=True)],
         np.concatenate([run.contradicting for run in runs]),

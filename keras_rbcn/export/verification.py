@@ -22,8 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_rbcn._backend import tf
-from keras_rbcn._samples import Signature, first_samples
+from keras_rbcn._samples import Signature, first_samples, run_in_batches
 from keras_rbcn.export.document.agreement import Agreement, LayerSigns
 from keras_rbcn.export.matching import Matching
 from keras_rbcn.export.signs import (
@@ -297,26 +296,21 @@ def run_student(model: Any, signature: Signature, arrays: list[Any]) -> StudentR
     Raises:
         ValueError: If it cannot compute one, such as a number beyond an embedding.
     """
-    outputs, undecided = [], []
+    undecided = []
     signs: defaultdict[Any, SignCounts] = defaultdict(SignCounts)
-    for start in range(0, len(arrays[0]), _BATCH):
-        part = [array[start : start + _BATCH] for array in arrays]
-        near = np.zeros(len(part[0]), bool)
 
-        def watch(layer: Any, inputs: Any, near: np.ndarray = near) -> Any:
+    def run(part: list[Any]) -> list[np.ndarray]:
+        near = np.zeros(len(part[0]), bool)
+        undecided.append(near)
+
+        def watch(layer: Any, inputs: Any) -> Any:
             close = close_to_zero(inputs)
             mark_samples(near, close)
             signs[layer].note_close(close)
             return inputs
 
-        try:
-            outputs.append(run_watched(model, signature, part, watch))
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(
-                f"Expected samples that model '{model.name}' can compute, but on those "
-                f"from {start} to {start + len(near) - 1} TensorFlow says: "
-                f"{error.message}"
-            ) from error
-        undecided.append(near)
+        return run_watched(model, signature, part, watch)
+
+    outputs = run_in_batches(model, arrays, _BATCH, run)
     joined = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     return StudentRun(joined, np.concatenate(undecided), dict(signs))

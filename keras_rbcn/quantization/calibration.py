@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_rbcn._backend import keras, tf
-from keras_rbcn._samples import Signature
+from keras_rbcn._samples import Signature, run_in_batches
 from keras_rbcn.layers.binary_inputs import without_cached_functions
 from keras_rbcn.quantization.layers import (
     INPUTS,
@@ -65,7 +65,7 @@ def calibrate(model: Any, signature: Signature, arrays: list[Any]) -> None:
         arrays: The samples, one array per input.
 
     Raises:
-        ValueError: If a value is not finite.
+        ValueError: If a value is not finite, or the model cannot compute a sample.
     """
     for layer in quantized_layers(model):
         layer.fit_kernel_range()
@@ -102,9 +102,12 @@ class Ranges:
 
         layers = quantized_layers(model)
         with without_cached_functions(), watched_rounding(layers, watch):
-            for start in range(0, len(arrays[0]), _BATCH):
-                part = [tf.constant(array[start : start + _BATCH]) for array in arrays]
-                signature.call(model, part)
+            run_in_batches(
+                model,
+                arrays,
+                _BATCH,
+                lambda part: signature.call(model, list(map(tf.constant, part))),
+            )
 
     def _note(
         self, layer: QuantizedLayer, place: str, low: float, high: float, rounded: bool

@@ -57,7 +57,8 @@ def quantize_real_layers(
     Raises:
         TypeError: If `student` is no Keras 2 model.
         ValueError: If it has no real layer, or 8 bits already; if a layer cannot be
-            copied; if the data do not fit, are empty or not finite; if what reads the
+            copied; if the data do not fit, are empty or not finite, or cannot be
+            computed, such as a number beyond an embedding; if what reads the
             inputs, or gives the outputs, cannot do so in 8 bits.
 
     Example:

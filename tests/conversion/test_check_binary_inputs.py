@@ -99,3 +99,14 @@ def test_data_of_another_shape_are_refused(bare):
 def test_no_model():
     with pytest.raises(TypeError, match="student"):
         rbcn.check_binary_inputs("student", np.zeros((2, 3)))
+
+
+def test_data_that_the_student_cannot_compute():
+    inputs = keras.Input((4,), dtype="int32")
+    x = keras.layers.Reshape((2, 2, 3))(keras.layers.Embedding(5, 3)(inputs))
+    student = keras.Model(inputs, RectifiedConv2D(2, 1)(x), name="words")
+    tokens = np.zeros((20, 4), "int32")
+    tokens[17, 1] = 9
+    message = r"(?s)model 'words' can compute.*from 16 to 19.*= 9 is not in \[0, 5\)"
+    with pytest.raises(ValueError, match=message):
+        rbcn.check_binary_inputs(student, tokens)

@@ -421,3 +421,14 @@ def test_half_precision_is_refused():
     model = keras.Sequential([keras.Input((4,)), layer])
     with pytest.raises(ValueError, match=r"to compute in float32.*'half': 'float16'"):
         quantize_real_layers(model, data(4))
+
+
+def test_calibration_data_that_the_student_cannot_compute():
+    inputs = keras.Input((3,), dtype="int32")
+    x = layers.Flatten()(layers.Embedding(5, 2)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(x), name="words")
+    tokens = np.zeros((40, 3), "int32")
+    tokens[35, 1] = 9
+    message = r"(?s)model 'words' can compute.*from 32 to 39.*= 9 is not in \[0, 5\)"
+    with pytest.raises(ValueError, match=message):
+        quantize_real_layers(model, tokens)

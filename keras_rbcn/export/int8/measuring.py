@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_rbcn._samples import Signature
+from keras_rbcn._samples import Signature, run_in_batches
 from keras_rbcn.export.int8.costs import Int8Report, RangeUse
 from keras_rbcn.export.int8.roundings import quantization_of
 from keras_rbcn.export.verification import class_agreement, relative_differences
@@ -80,10 +80,9 @@ def int8_report(
 
 
 def _run(model: Any, signature: Signature, arrays: list[Any]) -> list[np.ndarray]:
-    parts = [
-        signature.call(model, [array[start : start + _BATCH] for array in arrays])
-        for start in range(0, len(arrays[0]), _BATCH)
-    ]
+    parts = run_in_batches(
+        model, arrays, _BATCH, lambda part: signature.call(model, part)
+    )
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
