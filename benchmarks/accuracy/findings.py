@@ -141,6 +141,18 @@ FINDINGS = (
         few_both=Runs("R+G, distillation", 3e-2, "few"),
     ),
     Finding(
+        "**Distillation is not sensitive to its temperature, but to a large weight.** "
+        "R has {taught} with the temperature 4 and the weight 0.9. It has {cold} with "
+        "the temperature 1, {mild} with 2, {hot} with 8; and {little} with the weight "
+        "0.3, but {much} with 3, which is less by more than seeds differ.",
+        taught=Runs("R, distillation", 3e-2),
+        cold=Runs("R, distillation, temperature 1", 3e-2),
+        mild=Runs("R, distillation, temperature 2", 3e-2),
+        hot=Runs("R, distillation, temperature 8", 3e-2),
+        little=Runs("R, distillation, weight 0.3", 3e-2),
+        much=Runs("R, distillation, weight 3", 3e-2),
+    ),
+    Finding(
         "**What keeps the students from the teacher is capacity and the number of "
         "steps.** With full-precision kernels and 1-bit inputs R has {kernels}, with "
         "1-bit kernels and full-precision inputs {inputs}, and {both} with both in 1 "
