@@ -117,7 +117,9 @@ FINDINGS = (
         "with `approx_sign`); taps behind each stage's last addition do not help "
         "({stages}). Matching the discriminators' hidden features as well gives some "
         "of it back ({matched}); alone, with the weight 0.1, it neither helps nor "
-        "harms ({alone}).",
+        "harms ({alone}). The same shows with `ste_sign`, 3e-2 and distillation: R has "
+        "{taught}, {taught_judged} with discriminators, {taught_less} with a tenth of "
+        "their weight, {taught_alone} with the hidden features alone.",
         judged=Runs("R+G, approx_sign kernels", 1e-2),
         stronger=Runs("R+G, approx_sign kernels, weight 0.1", 1e-2),
         stages=Runs(
@@ -125,6 +127,10 @@ FINDINGS = (
         ),
         matched=Runs("R+G, approx_sign kernels, weight 0.1, feature matching 1", 1e-2),
         alone=Runs("R+G, approx_sign kernels, feature matching 0.1 alone", 1e-2),
+        taught=Runs("R, distillation", 3e-2),
+        taught_judged=Runs("R+G, distillation", 3e-2),
+        taught_less=Runs("R+G, distillation, weight 0.001", 3e-2),
+        taught_alone=Runs("R+G, distillation, feature matching 0.1 alone", 3e-2),
     ),
     Finding(
         "**Discriminators do not pay with long training or few images either.** The "
