@@ -53,6 +53,7 @@ from keras_rbcn.training.taps import (
     with_features,
 )
 from keras_rbcn.training.teacher_cache import cached_teacher
+from keras_rbcn.training.tracing import traced_once
 from keras_rbcn.training.watch import with_watch
 
 # The means that make up the logs. "total_loss" is shown as "loss", a name that Keras'
@@ -468,7 +469,8 @@ class RBCNModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step on one batch: student, scales, discriminators, strategy B."""
-        return TrainingStep(self, data).run()
+        with traced_once():
+            return TrainingStep(self, data).run()
 
     @property
     def _uses_discriminators(self) -> bool:
