@@ -1,6 +1,7 @@
 """Settings and fixtures that all tests share."""
 
 import os
+import types
 
 # Tests run side by side (`pytest -n 2`): one thread each is faster than two that
 # wait for each other. Set before TensorFlow starts.
@@ -44,6 +45,20 @@ def _no_autotuning():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.data.Dataset, "__iter__", untuned)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_collection_by_the_converter():
+    """Leaves it to Python when to collect garbage.
+
+    TensorFlow's converter has it collected each time, which takes the longer the more
+    networks a process has seen, and this one has seen hundreds.
+    """
+    from tensorflow.lite.python import lite
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lite, "gc", types.SimpleNamespace(collect=lambda: 0))
         yield
 
 
