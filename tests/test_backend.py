@@ -62,9 +62,10 @@ def test_keras_3_imported_first_is_an_import_error_with_a_fix_that_works(first):
 
 
 KERAS_3_BESIDE = """
-import json, os
+import json, os, sys
 import keras_rbcn
 result = {"variable": os.environ.get("TF_USE_LEGACY_KERAS")}
+result["slow"] = sorted({"keras", "sklearn", "matplotlib", "pandas"} & set(sys.modules))
 import tensorflow as tf
 result["module"] = tf.keras.Model.__module__
 import keras
@@ -81,6 +82,7 @@ print(json.dumps(result))
 def test_imported_first_it_settles_keras_2_and_refuses_keras_3_models():
     result = _run(KERAS_3_BESIDE)
     assert result["variable"] == "1"
+    assert result["slow"] == []  # Each takes its time to import, and may not be wanted.
     assert result["module"].startswith("tf_keras.")
     assert result["keras"].startswith("3.")
     for part in ("`teacher`", "Keras 3", "keras.src.models", "Sequential"):

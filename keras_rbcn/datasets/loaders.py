@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from keras_rbcn._backend import keras
 from keras_rbcn.datasets.idx import read_idx
@@ -65,6 +64,9 @@ def digits(
         Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
         Learning Repository, 1998.
     """
+    # Takes a second to import, which programs without it need not wait for.
+    from sklearn.datasets import load_digits
+
     check_arguments(batch_size, seed, test_fraction)
     images, labels = load_digits(return_X_y=True)
     # Pixels count from 0 to 16 how much of a cell is covered by ink.

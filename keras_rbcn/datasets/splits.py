@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from keras_rbcn._backend import tf
 
@@ -56,6 +55,9 @@ def split(data: Arrays, test_fraction: float, seed: int) -> Splits:
     Raises:
         ValueError: If a class has too few samples for that.
     """
+    # Takes a second to import, which programs without it need not wait for.
+    from sklearn.model_selection import train_test_split
+
     try:
         x_train, x_test, y_train, y_test = train_test_split(
             data.x, data.y, test_size=test_fraction, stratify=data.y, random_state=seed
