@@ -11,6 +11,8 @@ import pytest
 from keras_rbcn._backend import keras
 
 with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
+    import ablation
+    import conclusion
     import contenders
     import epoch_time
     import findings
@@ -225,7 +227,7 @@ def test_a_run_is_known_by_what_it_does_not_by_its_name():
     assert runs[0].digest() != training.Run("small", "R", 1e-2, 0).digest()
 
 
-def conclusion(adversarial, size="small", **fields):
+def lines_of_three(adversarial, size="small", **fields):
     """Lines of a teacher, the plain student and one with discriminators."""
     own = {"size": size, **fields}
     return [
@@ -247,7 +249,7 @@ SEEDS = [(0, -0.01), (1, 0.0), (2, 0.01)]  # The standard deviation is 0.01.
     ],
 )
 def test_the_report_says_what_the_lines_say(accuracy, beats, aim, tmp_path):
-    text = report.document(conclusion(accuracy), tmp_path, places.Places(tmp_path))
+    text = report.document(lines_of_three(accuracy), tmp_path, places.Places(tmp_path))
     assert beats in text
     assert re.search(aim, text)
     row = next(part for part in text.split("\n") if part.startswith("| R+G | 3"))
@@ -260,15 +262,64 @@ def test_the_report_says_what_the_lines_say(accuracy, beats, aim, tmp_path):
     }
 
 
+def found_with(**contenders_values):
+    """The contenders of a size, with accuracies seed by seed."""
+    named = {name.replace("_", "+"): v for name, v in contenders_values.items()}
+    named = {"Bi-Real Net": [0.79, 0.80, 0.81], contenders.TEACHER: [0.9], **named}
+    rows = {
+        name: [line(name, value, seed) for seed, value in enumerate(values)]
+        for name, values in named.items()
+    }
+    return ablation.Found("The networks", rows, "validation_accuracy")
+
+
+@pytest.mark.parametrize(
+    ("with_it", "told"),
+    [
+        # Seed by seed it adds 2 points; seeds differ by 1.
+        ([0.81, 0.82, 0.83], "gained by adding rectification to .*\\(\\+2.00 ± 0.00"),
+        ([0.77, 0.78, 0.79], "lost by adding rectification to .*\\(-2.00 ± 0.00"),
+        # Always half a point more, but seeds differ by 1.
+        ([0.795, 0.805, 0.815], "Within the spread are rectification .*\\+0.50 ± 0.00"),
+        # As much as before on average, but now it depends on the seed.
+        ([0.86, 0.82, 0.78], "Within the spread are rectification .*\\+2.00 ± 5.00"),
+        ([0.9, 0.9], None),  # Too few seeds.
+    ],
+)
+def test_a_part_pays_if_it_adds_more_than_seeds_differ_by(with_it, told):
+    sentences = conclusion.what_pays(found_with(R=with_it))
+    assert len(sentences) == (told is not None)
+    assert told is None or re.search(told, sentences[0])
+
+
+def test_what_each_part_adds_over_the_seeds_that_both_have():
+    sizes = [found_with(R=[0.81, 0.83], R_G=[0.80, 0.80, 0.99]), found_with(R=[0.8])]
+    table = ablation.ablation_table(sizes).splitlines()
+    assert table[0] == "| part | added to | networks | networks |"
+    assert table[2:] == [
+        "| rectification | Bi-Real Net | +2.50 ± 0.71 (2) | +1.00 (1) |",
+        "| discriminators | R | -2.00 ± 1.41 (2) |  |",
+    ]
+    for step in ablation.STEPS:
+        assert {step.without, step.with_it} <= contenders.CONTENDERS.keys()
+
+
+def test_the_best_student_is_named():
+    found = found_with(R=[0.83, 0.83, 0.83], R_G=[0.82, 0.82, 0.82])
+    (sentence,) = conclusion.best_student(found)
+    assert "is R, 83.00 ± 0.00 %, which closes 30% of" in sentence
+    assert conclusion.best_student(found_with()) == []
+
+
 def test_one_seed_has_no_spread_to_be_beaten(tmp_path):
-    rows = [row for row in conclusion(0.86) if row["seed"] == 0]
+    rows = [row for row in lines_of_three(0.86) if row["seed"] == 0]
     text = report.document(rows, tmp_path, places.Places(tmp_path))
     assert "by more than the seeds' spread" not in text
     assert "closes 55% of the gap" in text
 
 
 def test_the_report_says_what_is_lacking(tmp_path):
-    text = report.document(conclusion(0.85), tmp_path, places.Places(tmp_path))
+    text = report.document(lines_of_three(0.85), tmp_path, places.Places(tmp_path))
     (lacking,) = re.findall(r"- The small networks: (.*)", text)
     # Of these there are three seeds each.
     enough = {contenders.TEACHER, "Bi-Real Net", "R+G"}
@@ -280,9 +331,9 @@ def test_the_report_says_what_is_lacking(tmp_path):
 
 def test_the_report_says_how_long_contenders_train(tmp_path):
     where = places.Places(tmp_path)
-    assert " x |" not in report.document(conclusion(0.85), tmp_path, where)
+    assert " x |" not in report.document(lines_of_three(0.85), tmp_path, where)
     where.epoch_time("small").write_text('{"ratio": {"R+G": 2.5}}')
-    text = report.document(conclusion(0.85), tmp_path, where)
+    text = report.document(lines_of_three(0.85), tmp_path, where)
     (row,) = (part for part in text.split("\n") if " x |" in part)
     assert row.startswith("| R+G | 3")
     assert row.endswith(" 2.50 x |")
@@ -312,7 +363,7 @@ def line_of(name, seed):
 
 def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
     rows = [
-        *conclusion(0.85),
+        *lines_of_three(0.85),
         line("R+G", 0.70, rate=1e-2),
         line("R+G", 0.80, rate=1e-2, seed=1),
         line("R+G, weight 1", 0.75, rate=1e-2),
@@ -356,7 +407,7 @@ def test_findings_are_told_with_the_figures_of_their_lines():
 
 
 def test_test_images_are_for_the_last_step(tmp_path):
-    rows = conclusion(0.85)
+    rows = lines_of_three(0.85)
     seen = [{**r, "test_accuracy": r["validation_accuracy"] - 0.3} for r in rows]
     text = report.document(seen, tmp_path, places.Places(tmp_path))
     assert "Accuracy on the test images" in text

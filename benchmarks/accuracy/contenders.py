@@ -114,9 +114,10 @@ CONTENDERS: dict[str, Contender] = {
     "ReActNet, R+G, distillation": _REACTNET_FULL,
 }
 
-# The conclusion is drawn from these, with at least three seeds each. Larger networks
-# take four times as long: there, those that the study's two aims are about, and the
-# steps on the way to them.
+# The conclusion is drawn from those below, with at least so many seeds each.
+SEEDS = 3
+# Larger networks take four times as long: there, those that the study's two aims are
+# about, and the steps on the way to them.
 CONCLUSIVE = {
     "large": (
         TEACHER,

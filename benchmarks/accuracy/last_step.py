@@ -25,11 +25,11 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # For result_files.
 
-from contenders import TEACHER, contender  # noqa: E402
+from contenders import SEEDS, TEACHER, contender  # noqa: E402
 from lines import Rows, read_lines  # noqa: E402
 from parts import network, student_of  # noqa: E402
 from places import RESULTS, Places  # noqa: E402
-from report import SEEDS, finals  # noqa: E402
+from report import finals  # noqa: E402
 from sizes import SIZES  # noqa: E402
 from study_images import images  # noqa: E402
 from training import judged, read_answers  # noqa: E402

@@ -16,12 +16,14 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-from contenders import CONCLUSIVE, CONTENDERS, PLAIN, QUESTIONS, TEACHER
+from ablation import Found, ablation_table
+from conclusion import in_short
+from contenders import CONCLUSIVE, CONTENDERS, PLAIN, QUESTIONS, SEEDS, TEACHER
 from findings import findings
 from lines import Rows, best_rate, of, read_lines
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
-from scores import Score, difference, share_closed
+from scores import Score, difference
 from sizes import SIZES, Size
 
 HERE = Path(__file__).parent
@@ -29,8 +31,6 @@ sys.path.insert(0, str(HERE.parent))
 
 from result_files import described, markdown_table  # noqa: E402
 
-SEEDS = 3  # That each contender of the conclusion must have.
-ADVERSARIAL = "R+G"
 DOCUMENT = HERE.parents[1] / "docs" / "evidence.md"
 HEADINGS = {
     "large": "The large networks",
@@ -47,8 +47,6 @@ DATA = {
     "cifar100": "CIFAR-100",
     "digits": "Handwritten digits of 8x8 pixels, which come with scikit-learn",
 }
-# What the full method may be, the best of them by validation accuracy.
-FULL = ("R+G", "R+G+B", "R+G, distillation")
 # arXiv 1908.07748, tables of CIFAR-100 (stages 64-64-128-256) and of ImageNet.
 PUBLISHED = (
     ("CIFAR-100, ResNet-18", "Bi-Real Net", "63.81"),
@@ -73,17 +71,13 @@ def finals(rows: Rows, size: str) -> dict[str, Rows]:
     return found
 
 
-def conclusion_table(
-    found: dict[str, Rows], figure: str, times: dict[str, float]
-) -> str:
+def conclusion_table(found: Found, times: dict[str, float]) -> str:
     """Accuracies, and the share of the teacher's lead that is made up for.
 
     Args:
-        found: The lines of each contender.
-        figure: Which accuracy.
+        found: The contenders of one size.
         times: How long a contender trains, to the plain student.
     """
-    scores = {name: Score(rows, figure) for name, rows in found.items()}
     lines = [
         (
             "contender",
@@ -96,19 +90,16 @@ def conclusion_table(
         ),
         ("---", *["---:"] * 6),
     ]
-    agreement = figure.replace("accuracy", "agreement")
-    for name, rows in found.items():
-        share = share_closed(
-            scores[name].mean, scores[PLAIN].mean, scores[TEACHER].mean
-        )
+    agreement = found.figure.replace("accuracy", "agreement")
+    for name, rows in found.rows.items():
         agrees = Score(rows, agreement) if agreement in rows[0] else ""
         lines.append(
             (
                 name,
-                str(scores[name].seeds),
+                str(len(rows)),
                 f"{rows[0]['learning_rate']:g}",
-                str(scores[name]),
-                f"{100 * share:.0f}%",
+                str(found.score(name)),
+                f"{100 * found.share(name):.0f}%",
                 str(agrees),
                 f"{times[name]:.2f} x" if name in times else "",
             )
@@ -173,34 +164,6 @@ def rate_table(rows: Rows, size: str) -> str:
     return markdown_table(lines)
 
 
-def verdict(found: dict[str, Rows], figure: str) -> list[str]:
-    """What follows from the figures, in words: the aims of the study, met or not."""
-    scores = {name: Score(rows, figure) for name, rows in found.items()}
-    plain, teacher = scores[PLAIN], scores[TEACHER]
-    sentences = []
-    ours = scores.get(ADVERSARIAL)
-    if ours and ours.spread is not None and plain.spread is not None:
-        lead = 100 * (ours.mean - plain.mean)
-        spread = 100 * max(ours.spread, plain.spread)
-        verb = "beats" if lead > spread else "does not beat"
-        sentences.append(
-            f"{ADVERSARIAL} {verb} {PLAIN} by more than the seeds' spread: "
-            f"{lead:+.2f} points, spread {spread:.2f}."
-        )
-    full = [name for name in FULL if name in scores]
-    if full:
-        best = max(
-            full, key=lambda name: Score(found[name], "validation_accuracy").mean
-        )
-        share = share_closed(scores[best].mean, plain.mean, teacher.mean)
-        met = "met" if share >= 0.5 else "missed"
-        sentences.append(
-            f"The full method, at its best as {best}, closes {100 * share:.0f}% of the "
-            f"gap between {PLAIN} and the teacher: the aim of half is {met}."
-        )
-    return sentences
-
-
 def state(rows: Rows) -> str:
     """What the study still lacks, in words; nothing if it lacks nothing."""
     lacking = {}
@@ -228,36 +191,49 @@ def images_of(budget: Size) -> str:
     return f"{budget.repeats} times {images}" if budget.repeats > 1 else images
 
 
-def size_section(rows: Rows, size: str, folder: Path, places: Places) -> str:
+def judged_sizes(rows: Rows) -> dict[str, Found]:
+    """The sizes that have a plain student and a teacher to compare others with.
+
+    Those of the conclusion by test accuracy, once all of them have one.
+    """
+    judged = {}
+    for size, title in HEADINGS.items():
+        found = finals(rows, size)
+        if PLAIN in found and TEACHER in found:
+            own = [row for rows in found.values() for row in rows]
+            tested = all("test_accuracy" in row for row in own)
+            figure = "test_accuracy" if tested else "validation_accuracy"
+            judged[size] = Found(title, found, figure)
+    return judged
+
+
+def size_section(size: str, found: Found, folder: Path, places: Places) -> str:
     """All that one size has to say."""
-    found = finals(rows, size)
-    if PLAIN not in found or TEACHER not in found:
-        return ""
     budget = SIZES[size]
-    tested = all("test_accuracy" in row for own in found.values() for row in own)
-    figure = "test_accuracy" if tested else "validation_accuracy"
     folder.mkdir(parents=True, exist_ok=True)
     accuracies, judges = f"accuracy-{size}.png", f"discriminators-{size}.png"
-    plot_accuracies(found, figure, TEACHER, folder / accuracies)
+    plot_accuracies(found.rows, found.figure, TEACHER, folder / accuracies)
     parts = [
-        f"## {HEADINGS[size]}: {'-'.join(map(str, budget.stages))}\n",
+        f"## {found.title}: {'-'.join(map(str, budget.stages))}\n",
         f"{DATA[budget.data]}: {budget.epochs} epochs of {images_of(budget)} in "
         f"batches of {budget.batch}; the teacher {budget.teacher_epochs}. Accuracy on "
-        f"the {'test' if tested else 'validation'} images; ± is the standard deviation "
+        f"the {found.figure.partition('_')[0]} images; ± is the standard deviation "
         "over seeds. Times are to that of the plain student, measured apart from the "
         "runs, whose machines were busy: benchmarks/accuracy/epoch_time.py.\n",
-        conclusion_table(found, figure, times_of(size, places)),
+        conclusion_table(found, times_of(size, places)),
         f"![Accuracy of each contender]({folder.name}/{accuracies})\n",
-        "\n".join(f"- {sentence}" for sentence in verdict(found, figure)) + "\n",
     ]
-    if plot_discriminators(found, folder / judges):
+    if plot_discriminators(found.rows, folder / judges):
         parts.append(f"![Discriminators' accuracy]({folder.name}/{judges})\n")
     return "\n".join(parts)
 
 
 def document(rows: Rows, folder: Path, places: Places) -> str:
     """The whole of docs/evidence.md."""
-    sections = [size_section(rows, size, folder, places) for size in HEADINGS]
+    sizes = judged_sizes(rows)
+    sections = [
+        size_section(size, found, folder, places) for size, found in sizes.items()
+    ]
     published = [
         ("published", "network", "top-1, %"),
         ("---", "---", "---:"),
@@ -267,7 +243,14 @@ def document(rows: Rows, folder: Path, places: Places) -> str:
     return "\n".join(
         [
             INTRODUCTION,
-            *(section for section in [state(rows), *sections] if section),
+            *filter(None, [state(rows)]),
+            "## In short\n",
+            IN_SHORT_TEXT,
+            in_short(sizes),
+            *_section(
+                "What each part adds", ABLATION_TEXT, ablation_table(sizes.values())
+            ),
+            *sections,
             *_section("What was found, and why", FINDINGS_TEXT, findings(rows)),
             *_section("Questions", QUESTIONS_TEXT, question_table(rows, "small")),
             *_section("Learning rates", RATES_TEXT, rate_table(rows, "small")),
@@ -302,6 +285,16 @@ best rate, is among the questions, and in "RBCN as in its paper". G are the feat
 discriminators, B is the separate step for the other parameters (strategy B). "R,
 distillation" is `recipes.default()`.
 """
+IN_SHORT_TEXT = """\
+What a part adds is the mean over the seeds that both contenders have, ± its standard
+deviation; each has its own best learning rate. The spread is the largest standard
+deviation of the two and of their difference. With three seeds, more than the spread is
+a sign, and no proof.
+"""
+ABLATION_TEXT = """\
+Points of accuracy, ± the standard deviation, and the number of seeds. One seed decides
+nothing.
+"""
 FINDINGS_TEXT = """\
 Of the small networks, by validation accuracy.
 """
@@ -328,11 +321,9 @@ def main() -> None:
     folder = arguments.document.with_suffix("")
     arguments.document.parent.mkdir(parents=True, exist_ok=True)
     arguments.document.write_text(document(rows, folder, places), encoding="utf-8")
-    for size in HEADINGS:
-        found = finals(rows, size)
-        if PLAIN in found and TEACHER in found:
-            times = times_of(size, places)
-            print(conclusion_table(found, "validation_accuracy", times))
+    for size, found in judged_sizes(rows).items():
+        chosen_by = found._replace(figure="validation_accuracy")
+        print(conclusion_table(chosen_by, times_of(size, places)))
 
 
 if __name__ == "__main__":

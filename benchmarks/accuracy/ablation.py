@@ -1,0 +1,107 @@
+"""What each part of the method adds, at each size of the study."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from contenders import PLAIN, SEEDS, TEACHER
+from lines import Rows
+from scores import Score, difference, share_closed
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from result_files import markdown_table
+
+
+class Step(NamedTuple):
+    """From a contender to one that has a part more, each at its own best rate."""
+
+    part: str
+    without: str
+    with_it: str
+
+
+STEPS = (
+    Step("rectification", PLAIN, "R"),
+    Step("distillation", PLAIN, "Bi-Real Net, distillation"),
+    Step("distillation", "R", "R, distillation"),
+    Step("distillation", "R+G", "R+G, distillation"),
+    Step("rectification", "Bi-Real Net, distillation", "R, distillation"),
+    Step("discriminators", "R", "R+G"),
+    Step("discriminators", "R, distillation", "R+G, distillation"),
+    Step("strategy B", "R+G", "R+G+B"),
+    Step(
+        "attention matching",
+        "Bi-Real Net, distillation",
+        "Bi-Real Net, distillation and attention",
+    ),
+    Step("ReActNet's layers", "R", "ReActNet"),
+    Step("ReActNet's layers", "R+G, distillation", "ReActNet, R+G, distillation"),
+)
+
+
+class Found(NamedTuple):
+    """The contenders of one size.
+
+    Attributes:
+        title: Of the size.
+        rows: The lines of each contender at its best rate.
+        figure: Which accuracy counts.
+    """
+
+    title: str
+    rows: dict[str, Rows]
+    figure: str
+
+    def score(self, name: str) -> Score:
+        """What a contender reached."""
+        return Score(self.rows[name], self.figure)
+
+    def best(self, names: Iterable[str]) -> str:
+        """Which contender is chosen: by validation, whatever accuracy counts."""
+        return max(
+            names, key=lambda name: Score(self.rows[name], "validation_accuracy").mean
+        )
+
+    def share(self, name: str) -> float:
+        """How much of the plain student's distance to the teacher one makes up for."""
+        return share_closed(*(self.score(n).mean for n in (name, PLAIN, TEACHER)))
+
+    def gain(self, step: Step) -> Score | None:
+        """What a part adds, over the seeds that both have; None if there are none."""
+        if step.without not in self.rows or step.with_it not in self.rows:
+            return None
+        with_it, without = self.rows[step.with_it], self.rows[step.without]
+        return difference(with_it, without, self.figure)
+
+    def spread(self, step: Step) -> float | None:
+        """What seeds differ by, with the part, without it, or in what it adds.
+
+        The largest of the three: a single one of them may be small by chance. None if
+        there are fewer than `SEEDS` seeds.
+        """
+        gain = self.gain(step)
+        if gain is None or gain.seeds < SEEDS:
+            return None
+        scores = (gain, self.score(step.without), self.score(step.with_it))
+        return max(score.spread for score in scores if score.spread is not None)
+
+
+def ablation_table(sizes: Iterable[Found]) -> str:
+    """A line for each part and what it is added to, a column for each size."""
+    sizes = list(sizes)
+    lines = [
+        ("part", "added to", *(found.title.removeprefix("The ") for found in sizes)),
+        ("---", "---", *["---:"] * len(sizes)),
+    ]
+    for step in STEPS:
+        gains = [found.gain(step) for found in sizes]
+        if any(gains):
+            cells = [
+                f"{gain:+} ({gain.seeds})" if gain is not None else "" for gain in gains
+            ]
+            lines.append((step.part, step.without, *cells))
+    return markdown_table(lines)
