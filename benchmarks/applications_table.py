@@ -19,7 +19,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from result_files import write_results
+from result_files import markdown_table, write_results
 
 from keras_rbcn import applications
 from keras_rbcn._counting import count_parameters
@@ -76,7 +76,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def with_table(text: str, table: str) -> str:

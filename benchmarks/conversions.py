@@ -31,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from applications_table import with_table
-from result_files import machine, versions, write_results
+from result_files import machine, markdown_table, versions, write_results
 
 import keras_rbcn as rbcn
 from keras_rbcn._backend import keras
@@ -354,7 +354,7 @@ COLUMNS = (
 
 def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [columns, ("---",) * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def verified(style: dict[str, Any]) -> str:
