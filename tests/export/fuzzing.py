@@ -31,7 +31,7 @@ USUAL = 64
 _CASES = os.environ.get("KERAS_RBCN_FUZZ_CASES")
 FUZZED = hypothesis.settings(
     # Two files, one for each runtime, share them.
-    max_examples=int(_CASES or 60) // 2,
+    max_examples=int(_CASES or 24) // 2,
     derandomize=_CASES is None,
     deadline=None,
     print_blob=True,
