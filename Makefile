@@ -50,6 +50,7 @@ evidence: $(READY)
 	$(STUDY) --size few --seeds 0 --best-rate $(FURTHER)
 	$(STUDY) --size long --seeds 0 --best-rate $(FURTHER)
 	$(STUDY) --size large --teachers
+	$(STUDY) --size large --seeds 0 --rates 1e-2 3e-2
 	$(STUDY) --size large --best-rate
 	for size in small large; do \
 	  $(BIN)/python benchmarks/accuracy/epoch_time.py --size $$size && \

@@ -186,7 +186,7 @@ def test_runs_are_done_once_and_by_one_process(tmp_path):
     assert study.done(path) == {"R-0-0.003-small"}
 
 
-def test_rates_are_chosen_by_the_first_seed_of_the_small_networks():
+def test_rates_are_chosen_by_the_first_seed_of_each_size():
     rows = [
         line("R", 0.80, rate=1e-3),
         line("R", 0.82, rate=3e-3),
@@ -197,7 +197,12 @@ def test_rates_are_chosen_by_the_first_seed_of_the_small_networks():
         line(contenders.TEACHER, 0.8, rate=3e-3),
         line(contenders.TEACHER, 0.95, rate=3e-3, size="large"),
     ]
-    assert lines.best_rate(rows, "R", "large") == 3e-3
+    assert lines.best_rate(rows, "R", "small") == 3e-3
+    assert lines.best_rate(rows, "R", "large") == 1e-2
+    # Networks that are as large, with another budget, take over what was chosen.
+    assert (
+        lines.best_rate(rows, "R", "long") == lines.best_rate(rows, "R", "few") == 3e-3
+    )
     # A question is asked at the rate of the contender that it changes.
     assert lines.best_rate(rows, "R, scale per layer", "small") == 3e-3
     assert lines.best_rate(rows, "R+G, weight 0.1, log", "small") == 1e-2

@@ -253,7 +253,12 @@ def document(rows: Rows, folder: Path, places: Places) -> str:
             *sections,
             *_section("What was found, and why", FINDINGS_TEXT, findings(rows)),
             *_section("Questions", QUESTIONS_TEXT, question_table(rows, "small")),
-            *_section("Learning rates", RATES_TEXT, rate_table(rows, "small")),
+            *_section(
+                "Rates of the small networks", RATES_TEXT, rate_table(rows, "small")
+            ),
+            *_section(
+                "Rates of the large networks", LARGE_TEXT, rate_table(rows, "large")
+            ),
             "## Published figures\n",
             "Of arXiv 1908.07748, on other data and with longer training; not ours.\n",
             markdown_table(published),
@@ -304,8 +309,11 @@ difference to that contender at the same learning rate and seeds. One seed decid
 nothing that is smaller than the spread between seeds above.
 """
 RATES_TEXT = """\
-Validation accuracy of the small networks at seed 0. The best rate of each row is used
-everywhere.
+Learning rates: validation accuracy at seed 0. The best rate of each row is used for all
+small networks.
+"""
+LARGE_TEXT = """\
+These chose between the two that had been best for the small ones.
 """
 
 

@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument(
         "--best-rate",
         action="store_true",
-        help="each contender's of the small networks, in place of --rates",
+        help="the one that each contender has chosen, in place of --rates",
     )
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK)
