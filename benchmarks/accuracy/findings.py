@@ -93,8 +93,8 @@ FINDINGS = (
         "{slow_taught}, where it has {taught} without.",
         ours=Runs("R", 3e-2),
         plain=Runs("Bi-Real Net", 3e-2),
-        slow=Runs("R, scale optimizer 0.01", 3e-2),
-        slow_taught=Runs("R, distillation, scale optimizer 0.01", 3e-2),
+        slow=Runs("R, slow scales", 3e-2),
+        slow_taught=Runs("R, slow scales, distillation", 3e-2),
         taught=Runs("R, distillation", 3e-2),
     ),
     Finding(

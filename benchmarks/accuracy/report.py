@@ -179,7 +179,7 @@ def state(rows: Rows) -> str:
         [
             "## Not finished\n",
             f"Fewer than {SEEDS} seeds so far, or none at all:\n",
-            *(f"- {title}: {', '.join(names)}" for title, names in lacking.items()),
+            *(f"- {title}: {'; '.join(names)}" for title, names in lacking.items()),
             "",
         ]
     )
