@@ -23,6 +23,11 @@ class Recipe:
         learning_rate: Of Adam at the start; it falls to 0 by half a cosine.
         strategy_b_learning_rate: The same of strategy B's Adam, which makes a step
             after each epoch; 0.0 to do without.
+        scale_learning_rate: Of an Adam for the scales of `RectifiedConv2D` alone, which
+            falls likewise; 0.0 to train them as everything else. Behind a scale mostly
+            stands a batch normalisation, which leaves it a gradient of next to nothing;
+            Adam's steps are as long as its rate all the same, and a fast one takes
+            scales through 0 and back.
         kernel_quantizer: Argument of `binarize` or `RectifiedConv2D` for the student,
             which `model` takes as it is.
 
@@ -36,6 +41,7 @@ class Recipe:
     taps: str | Sequence[Any]
     learning_rate: float
     strategy_b_learning_rate: float = 0.0
+    scale_learning_rate: float = 0.0
     kernel_quantizer: str = "ste_sign"
 
     def without_teacher(self) -> Recipe:
@@ -88,7 +94,10 @@ class Recipe:
                     f"{name}={value!r}."
                 )
         arguments = self.settings.to_arguments()
-        arguments["optimizer"] = _adam(self.learning_rate, epochs * steps_per_epoch)
+        steps = epochs * steps_per_epoch
+        arguments["optimizer"] = _adam(self.learning_rate, steps)
+        if self.scale_learning_rate:
+            arguments["scale_optimizer"] = _adam(self.scale_learning_rate, steps)
         if self.strategy_b_learning_rate:
             arguments["strategy_b_optimizer"] = _adam(
                 self.strategy_b_learning_rate, epochs

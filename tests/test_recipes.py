@@ -67,11 +67,14 @@ def test_a_model_takes_a_recipe_as_it_is(name, taught, teacher, data):
 
 
 def test_rates_fall_to_zero_at_the_end(teacher, data):
-    recipe = dataclasses.replace(recipes.paper(), learning_rate=0.5)
+    recipe = dataclasses.replace(
+        recipes.paper(), learning_rate=0.5, scale_learning_rate=0.25
+    )
     arguments = recipe.compile_arguments(EPOCHS, STEPS)
     # Strategy B makes a step after each epoch.
     for name, rate, steps in (
         ("optimizer", 0.5, EPOCHS * STEPS),
+        ("scale_optimizer", 0.25, EPOCHS * STEPS),
         ("strategy_b_optimizer", recipe.strategy_b_learning_rate, EPOCHS),
     ):
         schedule = arguments[name].get_config()["learning_rate"]["config"]

@@ -268,6 +268,7 @@ def train(
     discriminator_accuracy_limit: options.DiscriminatorAccuracyLimit = None,
     taps: options.Taps = None,
     strategy_b_learning_rate: options.StrategyBLearningRate = None,
+    scale_learning_rate: options.ScaleLearningRate = None,
     output: options.Output,
     overwrite: options.Overwrite = False,
     seed: options.Seed = 0,

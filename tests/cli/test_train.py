@@ -228,16 +228,18 @@ def test_every_setting_reaches_the_training(files, train, tmp_path):
         schedule="constant",
         learning_rate=0.01,
         strategy_b_learning_rate=0.02,
+        scale_learning_rate=0.003,
     )
     assert result.exit_code == 0, result.output
     x, x_test = _scaled(TRAIN[0]), _scaled(TEST[0])
     sgd = keras.optimizers.SGD(0.01, momentum=0.9)
-    strategy_b = {
+    others = {
+        "scale_optimizer": keras.optimizers.Adam(0.003),
         "strategy_b_optimizer": keras.optimizers.Adam(0.02),
         "strategy_b_every": 3,  # Of 48 samples in batches of 16.
     }
     weights, _ = _trained_in_python(
-        files, (x, TRAIN[1]), (x_test, TEST[1]), sgd, **method, **strategy_b
+        files, (x, TRAIN[1]), (x_test, TEST[1]), sgd, **method, **others
     )
     _assert_same_weights(_weights(tmp_path / "student.keras"), weights)
 

@@ -48,6 +48,7 @@ TYPED = {
     "discriminator_accuracy_limit": "0.9",
     "taps": "none",
     "strategy_b_learning_rate": "3e-4",
+    "scale_learning_rate": "2e-5",
     "output": "results",
     "overwrite": "true",
     "seed": "11",

@@ -77,9 +77,12 @@ def compile_networks(rbcn: Any, settings: RunSettings, steps_per_epoch: int) -> 
     """Gives the `RBCNModel`, and its teacher, optimizer, losses and metrics."""
     arguments = settings.as_recipe().compile_arguments(settings.epochs, steps_per_epoch)
     arguments["optimizer"] = _optimizer(settings, settings.epochs * steps_per_epoch)
-    if settings.schedule == "constant" and "strategy_b_optimizer" in arguments:
-        rate = settings.strategy_b_learning_rate
-        arguments["strategy_b_optimizer"] = keras.optimizers.Adam(rate)
+    for name, rate in (
+        ("strategy_b_optimizer", settings.strategy_b_learning_rate),
+        ("scale_optimizer", settings.scale_learning_rate),
+    ):
+        if settings.schedule == "constant" and name in arguments:
+            arguments[name] = keras.optimizers.Adam(rate)
     with _advice_for_options(), user_errors():
         (from_logits,) = outputs_from_logits(rbcn.student, rbcn.student, None)
         rbcn.compile(

@@ -165,6 +165,10 @@ StrategyBLearningRate = Annotated[
         "scale; 0 for no such step."
     ),
 ]
+ScaleLearningRate = Annotated[
+    float | None,
+    _of_recipe("Of Adam for the scales alone; 0 to train them as everything else."),
+]
 
 # --- run --------------------------------------------------------------------------
 

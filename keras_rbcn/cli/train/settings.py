@@ -50,6 +50,7 @@ class RunSettings:
     discriminator_accuracy_limit: float
     taps: str
     strategy_b_learning_rate: float
+    scale_learning_rate: float
     output: Path
     overwrite: bool
     seed: int
@@ -72,6 +73,7 @@ class RunSettings:
             "taps": recipe.taps or "none",
             "learning_rate": recipe.learning_rate,
             "strategy_b_learning_rate": recipe.strategy_b_learning_rate,
+            "scale_learning_rate": recipe.scale_learning_rate,
         }
         values: dict[str, Any] = {
             name: decides.get(name) if value is None else value
@@ -100,12 +102,14 @@ class RunSettings:
                 "expected --learning-rate to be a positive number, received "
                 f"{self.learning_rate}."
             )
-        rate = self.strategy_b_learning_rate
-        if not 0 <= rate < math.inf:
-            raise UserError(
-                "expected --strategy-b-learning-rate to be a number of at least 0, "
-                f"received {rate}."
-            )
+        for option, rate in (
+            ("--strategy-b-learning-rate", self.strategy_b_learning_rate),
+            ("--scale-learning-rate", self.scale_learning_rate),
+        ):
+            if not 0 <= rate < math.inf:
+                raise UserError(
+                    f"expected {option} to be a number of at least 0, received {rate}."
+                )
         fraction = self.validation_fraction
         if fraction is not None and not 0 < fraction < 1:
             raise UserError(
@@ -132,5 +136,6 @@ class RunSettings:
             [] if self.taps == "none" else self.taps,
             self.learning_rate,
             self.strategy_b_learning_rate,
+            self.scale_learning_rate,
             self.kernel_quantizer or RECIPES[self.recipe]().kernel_quantizer,
         )
