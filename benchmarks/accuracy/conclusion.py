@@ -60,13 +60,15 @@ def best_student(found: Found) -> list[str]:
             count, since one seed may be lucky.
     """
     seeds = {name: len(rows) for name, rows in found.rows.items() if name != TEACHER}
-    students = [name for name in seeds if seeds[name] == max(seeds.values())]
+    most = max(seeds.values())
+    students = [name for name in seeds if seeds[name] == most]
     if len(students) < 2:
         return []
     best = found.best(students)
     return [
-        f"The best 1-bit student is {best}, {found.score(best)} %, which closes "
-        f"{100 * found.share(best):.0f}% of that gap."
+        f"The best 1-bit student of those with {most} seed{'s' * (most > 1)} is {best}, "
+        f"{found.score(best)} %, which closes {100 * found.share(best):.0f}% of that "
+        "gap."
     ]
 
 
