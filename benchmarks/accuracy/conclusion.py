@@ -65,8 +65,9 @@ def best_student(found: Found) -> list[str]:
     if len(students) < 2:
         return []
     best = found.best(students)
+    told = "one seed" if most == 1 else f"{most} seeds"
     return [
-        f"The best 1-bit student of those with {most} seed{'s' * (most > 1)} is {best}, "
+        f"The best 1-bit student of those with {told} is {best}, "
         f"{found.score(best)} %, which closes {100 * found.share(best):.0f}% of that "
         "gap."
     ]
