@@ -25,7 +25,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # For result_files.
 
-from contenders import SEEDS, TEACHER, contender  # noqa: E402
+from contenders import SEEDS, TEACHER, contender, contenders_at  # noqa: E402
 from lines import Rows, read_lines  # noqa: E402
 from parts import network, student_of  # noqa: E402
 from places import RESULTS, Places  # noqa: E402
@@ -69,15 +69,17 @@ def file_size(size: str, name: str) -> int:
 
 
 def to_test(rows: Rows, size: str) -> Rows:
-    """The lines of the conclusion.
+    """The lines of a size, each contender's at its best rate.
 
     Raises:
-        SystemExit: If one has not been run with all seeds: the test images are for
-            networks that no choice depends on any more.
+        SystemExit: If one of the conclusion has not been run with all seeds: the test
+            images are for networks that no choice depends on any more.
     """
     found = finals(rows, size)
     lacking = [
-        name for name, own in found.items() if name != TEACHER and len(own) < SEEDS
+        name
+        for name, own in found.items()
+        if name in contenders_at(size) and name != TEACHER and len(own) < SEEDS
     ]
     if lacking or not found:
         raise SystemExit(f"Not yet: fewer than {SEEDS} seeds of {lacking or 'all'}.")

@@ -244,9 +244,7 @@ def document(rows: Rows, folder: Path, places: Places) -> str:
         [
             INTRODUCTION,
             *filter(None, [state(rows)]),
-            "## In short\n",
-            IN_SHORT_TEXT,
-            in_short(sizes),
+            *_section("In short", IN_SHORT_TEXT, in_short(sizes)),
             *_section(
                 "What each part adds", ABLATION_TEXT, ablation_table(sizes.values())
             ),
