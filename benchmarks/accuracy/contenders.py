@@ -124,8 +124,8 @@ CONTENDERS: dict[str, Contender] = {
 # The conclusion is drawn from those below, with at least so many seeds each.
 SEEDS = 3
 # Larger networks take four times as long: there, those that the study's two aims are
-# about, and the steps on the way to them. Slow scales make none for the
-# small ones.
+# about, and the steps on the way to them. With slow scales: for the small
+# ones that makes no difference.
 _ON_THE_WAY = (
     "R, slow scales",
     "R, slow scales, distillation",
