@@ -1,5 +1,6 @@
 """benchmarks/accuracy: its runs, and what it makes of the lines they leave."""
 
+import argparse
 import json
 import os
 import re
@@ -77,6 +78,43 @@ def test_a_run_leaves_a_row_and_its_network(name, taught):
     answers = network.predict(x, verbose=0).argmax(-1)
     assert np.mean(answers == y) == row["validation_accuracy"]
     json.dumps(row)
+
+
+def test_a_teacher_with_the_students_blocks(tmp_path):
+    where = places.Places(tmp_path / "results", tmp_path / "work")
+    where.make()
+    name = "R+G, distillation, teacher with the student's blocks"
+    asked = argparse.Namespace(
+        size="tiny",
+        teachers=False,
+        contender=[name],
+        questions=False,
+        seeds=[0],
+        rates=[1e-2],
+        best_rate=False,
+    )
+    usual = line(contenders.TEACHER, 0.99, size="tiny")
+    with pytest.raises(SystemExit, match=r"no teacher .full .* student's blocks"):
+        study.planned(asked, [usual])
+    run = training.Run("tiny", contenders.LIKE_STUDENT, 1e-2, 0)
+    row = training.trained(run, where)
+    (planned,) = study.planned(asked, [usual, row])
+    assert planned.teacher == row["digest"]
+    teacher = keras.models.load_model(where.teacher(row["digest"]), compile=False)
+    chosen, size = contenders.contender(name), sizes.SIZES["tiny"]
+    student = parts.student_of(chosen, size, teacher)
+    taps = parts.model_of(chosen, size, teacher, student).taps
+    assert len(taps) == 2 * size.blocks * len(size.stages)
+    # In full precision, and what the student starts from.
+    kernels = [one for one in student.layers if hasattr(one, "kernel_loss")]
+    assert len(kernels) == len(taps)
+    for ours in kernels:
+        theirs = teacher.get_layer(ours.name)
+        assert theirs.kernel_quantizer is None
+        np.testing.assert_array_equal(ours.kernel, theirs.kernel)
+    x, _ = study_images.images("digits", 256).validation
+    half = teacher.get_layer("stage1_block1_conv1").input_quantizer(x / 2)
+    np.testing.assert_allclose(half, x / 2)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])

@@ -7,6 +7,8 @@ import json
 from typing import Any, NamedTuple
 
 TEACHER = "full precision"
+# A teacher with a shortcut around each convolution, as its students have.
+LIKE_STUDENT = "full precision, the student's blocks"
 PLAIN = "Bi-Real Net"
 
 # Behind the shortcuts: the student's has an addition for each convolution, the
@@ -46,7 +48,9 @@ class Contender:
         kernel_quantizer: Of rectified convolutions. The paper's, which is the default
             here, is not that of the layer.
         real: "kernels" or "inputs" of the 1-bit convolutions that are not 1-bit after
-            all, to see which of the two costs what. No file for a phone comes of it.
+            all, to see which of the two costs what; or "both". No file for a phone
+            comes of it.
+        teacher: The name of the teacher.
     """
 
     network: str
@@ -59,6 +63,7 @@ class Contender:
     two_stages: bool = False
     kernel_quantizer: str = "approx_sign"
     real: str = ""
+    teacher: str = TEACHER
 
     def with_settings(self, **changes: Any) -> Contender:
         """The same with other arguments of `compile`."""
@@ -93,8 +98,12 @@ _RGB = _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1})
 _REACTNET = _replaced(_R, network="reactnet")
 _REACTNET_FULL = _replaced(_RGD, network="reactnet")
 
-CONTENDERS: dict[str, Contender] = {
+TEACHERS = {
     TEACHER: Contender("full_precision"),
+    LIKE_STUDENT: Contender("rbcn", real="both"),
+}
+CONTENDERS: dict[str, Contender] = {
+    TEACHER: TEACHERS[TEACHER],
     "BCNN": _replaced(_BIREAL, network="bcnn"),
     "XNOR-Net": _replaced(_BIREAL, network="xnornet"),
     PLAIN: _BIREAL,
@@ -145,6 +154,8 @@ _RG01 = _RG.with_settings(adversarial_weight=0.1)
 # The first questions were asked with the paper's gradient of kernels.
 _R_APPROX, _RD_APPROX = _replaced(_R, **_APPROX), _replaced(_RD, **_APPROX)
 _RG_APPROX, _RG01_APPROX = _replaced(_RG, **_APPROX), _replaced(_RG01, **_APPROX)
+# The maps of the usual teacher's blocks stand for something else than the student's.
+_LIKE = {"teacher": LIKE_STUDENT}
 
 # What the validation data decide: changes to a contender, one at a time.
 _CHANGES: dict[str, dict[str, Contender]] = {
@@ -159,6 +170,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
         "scale per layer": _replaced(_R, scale="layer"),
         "scale optimizer 0.1": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
+        "teacher with the student's blocks": _replaced(_R, **_LIKE),
     },
     "R, approx_sign kernels": {
         "kernel loss as in the paper": _R_APPROX.with_settings(**_PAPER),
@@ -183,6 +195,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "attention": _replaced(_RD, taps=STAGE_ADDITIONS).with_settings(
             attention_weight=1.0
         ),
+        "teacher with the student's blocks": _replaced(_RD, **_LIKE),
     },
     "R, distillation, approx_sign kernels": {
         "slow scales": _replaced(_RD_APPROX, **_SLOW),
@@ -199,6 +212,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "weight 0.001": _RG.with_settings(adversarial_weight=0.001),
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
+        "teacher with the student's blocks": _replaced(_RG, **_LIKE),
     },
     "R+G, approx_sign kernels": {
         "feature matching 0.1 alone": _RG_APPROX.with_settings(**_MATCHED_LITTLE),
@@ -222,6 +236,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "fading": _RGD.with_settings(adversarial_weight=Ramp(0.01, 0.0, epochs=5)),
         "weight 0.001": _RGD.with_settings(adversarial_weight=0.001),
         "feature matching 0.1 alone": _RGD.with_settings(**_MATCHED_LITTLE),
+        "teacher with the student's blocks": _replaced(_RGD, **_LIKE),
     },
     "R+G, weight 0.1": {
         "taps at stages": _replaced(_RG01, taps="stage"),
@@ -243,6 +258,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             _RG01, optimizers={"discriminator_optimizer": 0.3}
         ),
         "feature matching 1": _RG01.with_settings(**_MATCHED),
+        "teacher with the student's blocks": _replaced(_RG01, **_LIKE),
         "untrained discriminators, feature matching 1 alone": _replaced(
             _RG01, optimizers={"discriminator_optimizer": 0.0}
         ).with_settings(**_MATCHED_ALONE),
@@ -266,8 +282,10 @@ QUESTIONS: dict[str, Question] = {
 
 
 def contender(name: str) -> Contender:
-    """A contender or a question by its name."""
-    return CONTENDERS[name] if name in CONTENDERS else QUESTIONS[name].contender
+    """A contender, a question or a teacher by its name."""
+    if name in QUESTIONS:
+        return QUESTIONS[name].contender
+    return CONTENDERS[name] if name in CONTENDERS else TEACHERS[name]
 
 
 def contenders_at(size: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 from contenders import PLAIN, TEACHER, contender, contenders_at
 from lines import best_teacher, read_lines
-from parts import model_of, network, student_of
+from parts import model_of, student_of, teacher_of
 from places import RESULTS, Places
 from sizes import SIZES, Size
 
@@ -45,7 +45,7 @@ def compiled(name: str, size: Size, places: Places, teacher: Any) -> Any:
     """A contender's model, as the study trains it."""
     chosen = contender(name)
     if name == TEACHER:
-        model = network(size, "full_precision")
+        model = teacher_of(chosen, size)
     else:
         model = model_of(chosen, size, teacher, student_of(chosen, size, teacher))
     compile_for(model, chosen, RATE, STEPS * ROUNDS, STEPS)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contenders import QUESTIONS, TEACHER, settings_of
+from contenders import QUESTIONS, TEACHER, TEACHERS, settings_of
 
 Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
@@ -30,7 +30,7 @@ def of(rows: Rows, size: str, contender: str, **fields: Any) -> Rows:
 
     Known by its settings: it may have run under another name.
     """
-    if contender == TEACHER:
+    if contender in TEACHERS:
         size = TEACHERS_OF.get(size, size)
     wanted = {"size": size, "settings": settings_of(contender), **fields}
     return [
@@ -45,7 +45,7 @@ def best_rate(rows: Rows, contender: str, size: str) -> float | None:
     """
     while contender in QUESTIONS:
         contender = QUESTIONS[contender].base
-    elsewhere = TEACHERS_OF if contender == TEACHER else CHOSEN_AT
+    elsewhere = TEACHERS_OF if contender in TEACHERS else CHOSEN_AT
     where = elsewhere.get(size, size)
     # At another size there is only what was chosen here; so for a size to try scripts.
     candidates = of(rows, where, contender, seed=0) or of(rows, size, contender, seed=0)
@@ -55,8 +55,8 @@ def best_rate(rows: Rows, contender: str, size: str) -> float | None:
     return float(best["learning_rate"])
 
 
-def best_teacher(rows: Rows, size: str) -> str | None:
+def best_teacher(rows: Rows, size: str, name: str = TEACHER) -> str | None:
     """The digest of the teacher that knew most of the validation images."""
-    teachers = of(rows, size, TEACHER)
+    teachers = of(rows, size, name)
     best = max(teachers, key=lambda row: row["validation_accuracy"], default=None)
     return best and str(best["digest"])

@@ -31,6 +31,12 @@ def network(size: Size, kind: str) -> Any:
     return build_network(architecture, kind, top, shape, None, None)
 
 
+def teacher_of(chosen: Contender, size: Size) -> Any:
+    """A full-precision network, as it starts."""
+    model = network(size, chosen.network)
+    return with_real(model, chosen.real) if chosen.real else model
+
+
 def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
     """A contender's student, as it starts."""
     student = network(size, chosen.network)
@@ -46,7 +52,7 @@ def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
 
 
 def with_real(student: Any, part: str) -> Any:
-    """The same network and weights, with full-precision "kernels" or "inputs".
+    """The same network and weights, with full-precision "kernels", "inputs" or "both".
 
     Inputs are clipped to where their signs have a gradient.
     """
@@ -56,9 +62,9 @@ def with_real(student: Any, part: str) -> Any:
         if not isinstance(layer, rbcn.layers.RectifiedConv2D):
             return type(layer).from_config(config)
         config.pop("scale")
-        if part == "kernels":
+        if part != "inputs":
             config["kernel_quantizer"] = None
-        else:
+        if part != "kernels":
             config["input_quantizer"] = larq.activations.hard_tanh
         return larq.layers.QuantConv2D.from_config(config)
 

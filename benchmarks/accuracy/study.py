@@ -33,7 +33,14 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # For result_files.
 
-from contenders import QUESTIONS, TEACHER, contenders_at, names  # noqa: E402
+from contenders import (  # noqa: E402
+    QUESTIONS,
+    TEACHER,
+    TEACHERS,
+    contender,
+    contenders_at,
+    names,
+)
 from lines import RATES, Rows, best_rate, best_teacher, read_lines  # noqa: E402
 from places import RESULTS, WORK, Places  # noqa: E402
 from sizes import SIZES  # noqa: E402
@@ -46,23 +53,32 @@ def planned(arguments: argparse.Namespace, rows: Rows) -> list[Run]:
     """The runs that are asked for, seed by seed."""
     size = arguments.size
     if arguments.teachers:
-        return [Run(size, TEACHER, rate, 0) for rate in arguments.rates]
-    teacher = best_teacher(rows, size)
-    if teacher is None:
-        raise SystemExit(f"There is no teacher of size {size!r}: run with --teachers.")
+        chosen = arguments.contender or [TEACHER]
+        return [Run(size, name, rate, 0) for name in chosen for rate in arguments.rates]
     chosen = arguments.contender or list(
         QUESTIONS if arguments.questions else contenders_at(size)
     )
     return [
-        Run(size, name, rate, seed, teacher)
+        Run(size, name, rate, seed, _teacher(rows, name, size))
         for seed in arguments.seeds
         for name in chosen
-        if name != TEACHER
+        if name not in TEACHERS
         for rate in (
             [best_rate(rows, name, size)] if arguments.best_rate else arguments.rates
         )
         if rate is not None
     ]
+
+
+def _teacher(rows: Rows, name: str, size: str) -> str:
+    wanted = contender(name).teacher
+    digest = best_teacher(rows, size, wanted)
+    if digest is None:
+        raise SystemExit(
+            f"There is no teacher {wanted!r} of size {size!r}: run with --teachers "
+            f'--contender "{wanted}".'
+        )
+    return digest
 
 
 def done(path: Path) -> set[str]:
@@ -85,7 +101,7 @@ def claimed(path: Path) -> Iterator[bool]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--contender", choices=names(), nargs="+")
+    parser.add_argument("--contender", choices=[*names(), *TEACHERS], nargs="+")
     parser.add_argument("--teachers", action="store_true", help="which come first")
     parser.add_argument("--questions", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from contenders import EACH_EPOCH, Contender, Ramp, contender, settings_of
-from parts import model_of, network, student_of, with_real
+from parts import model_of, student_of, teacher_of, with_real
 from places import Places
 from result_files import machine
 from sizes import SIZES, Size
@@ -62,7 +62,7 @@ def trained(run: Run, places: Places) -> dict[str, Any]:
     keras.utils.set_random_seed(run.seed)
     fit, digest = Fit(run, places), run.digest()
     if run.teacher is None:
-        model = network(size, "full_precision")
+        model = teacher_of(chosen, size)
         histories = [fit(model, 0, run.budget()["epochs"])]
         copy = keras.models.clone_model(model)  # Was never compiled.
         copy.set_weights(model.get_weights())
