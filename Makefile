@@ -52,6 +52,8 @@ evidence: $(READY)
 	$(STUDY) --size large --teachers
 	$(STUDY) --size large --seeds 0 --rates 1e-2 3e-2
 	$(STUDY) --size large --best-rate
+	$(STUDY) --size large --best-rate --contender "R, distillation, slow scales" \
+	  "R+G, distillation, slow scales"
 	for size in small large; do \
 	  $(BIN)/python benchmarks/accuracy/epoch_time.py --size $$size && \
 	  $(BIN)/python benchmarks/accuracy/last_step.py --size $$size || exit; \

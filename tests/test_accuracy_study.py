@@ -462,8 +462,9 @@ def test_test_images_are_for_the_last_step(tmp_path):
     with pytest.raises(SystemExit, match=r"fewer than 3 seeds of \['R\+G'\]"):
         last_step.to_test(rows[:-1], "small")
     # Of those that are not of the conclusion there may be fewer.
-    more = line("R, slow scales", 0.85)
-    assert len(last_step.to_test([*rows, more], "small")) == 8
+    rows = [{**row, "size": "large"} for row in rows]
+    more = line("ReActNet", 0.85, size="large")
+    assert len(last_step.to_test([*rows, more], "large")) == 8
 
 
 def test_a_network_of_the_conclusion_becomes_a_file(taught):

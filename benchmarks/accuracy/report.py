@@ -250,7 +250,16 @@ def document(rows: Rows, folder: Path, places: Places) -> str:
             ),
             *sections,
             *_section("What was found, and why", FINDINGS_TEXT, findings(rows)),
-            *_section("Questions", QUESTIONS_TEXT, question_table(rows, "small")),
+            *_section(
+                "Questions to the small networks",
+                QUESTIONS_TEXT,
+                question_table(rows, "small"),
+            ),
+            *_section(
+                "Questions to the large networks",
+                "In the same way.\n",
+                question_table(rows, "large"),
+            ),
             *_section(
                 "Rates of the small networks", RATES_TEXT, rate_table(rows, "small")
             ),
@@ -302,9 +311,9 @@ FINDINGS_TEXT = """\
 Of the small networks, by validation accuracy.
 """
 QUESTIONS_TEXT = """\
-Each changes one thing of a contender: small networks, validation accuracy, and the
-difference to that contender at the same learning rate and seeds. One seed decides
-nothing that is smaller than the spread between seeds above.
+Each changes one thing of a contender: validation accuracy, and the difference to that
+contender at the same learning rate and seeds. One seed decides nothing that is smaller
+than the spread between seeds above.
 """
 RATES_TEXT = """\
 Learning rates: validation accuracy at seed 0. The best rate of each row is used for all
