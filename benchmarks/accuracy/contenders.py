@@ -7,8 +7,10 @@ import json
 from typing import Any, NamedTuple
 
 TEACHER = "full precision"
-# A teacher with a shortcut around each convolution, as its students have.
+# Teachers with a shortcut around each convolution, as their students have; clipped to
+# where signs have a gradient in front of it, or with ReLUs there.
 LIKE_STUDENT = "full precision, the student's blocks"
+LIKE_STUDENT_RELU = "full precision, the student's blocks with ReLUs"
 PLAIN = "Bi-Real Net"
 
 # Behind the shortcuts: the student's has an addition for each convolution, the
@@ -48,8 +50,8 @@ class Contender:
         kernel_quantizer: Of rectified convolutions. The paper's, which is the default
             here, is not that of the layer.
         real: "kernels" or "inputs" of the 1-bit convolutions that are not 1-bit after
-            all, to see which of the two costs what; or "both". No file for a phone
-            comes of it.
+            all, to see which of the two costs what; "both", or "both, ReLU". No file
+            for a phone comes of it.
         teacher: The name of the teacher.
     """
 
@@ -101,6 +103,7 @@ _REACTNET_FULL = _replaced(_RGD, network="reactnet")
 TEACHERS = {
     TEACHER: Contender("full_precision"),
     LIKE_STUDENT: Contender("rbcn", real="both"),
+    LIKE_STUDENT_RELU: Contender("rbcn", real="both, ReLU"),
 }
 CONTENDERS: dict[str, Contender] = {
     TEACHER: TEACHERS[TEACHER],
@@ -152,7 +155,7 @@ _RG01 = _RG.with_settings(adversarial_weight=0.1)
 _R_APPROX, _RD_APPROX = _replaced(_R, **_APPROX), _replaced(_RD, **_APPROX)
 _RG_APPROX, _RG01_APPROX = _replaced(_RG, **_APPROX), _replaced(_RG01, **_APPROX)
 # The maps of the usual teacher's blocks stand for something else than the student's.
-_LIKE = {"teacher": LIKE_STUDENT}
+_LIKE, _RELU = {"teacher": LIKE_STUDENT}, {"teacher": LIKE_STUDENT_RELU}
 
 # What the validation data decide: changes to a contender, one at a time.
 _CHANGES: dict[str, dict[str, Contender]] = {
@@ -169,6 +172,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "scale optimizer 0.1": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
         "slow scales": _replaced(_R, **_SLOW),
         "teacher with the student's blocks": _replaced(_R, **_LIKE),
+        "teacher with the student's blocks and ReLUs": _replaced(_R, **_RELU),
     },
     "R, approx_sign kernels": {
         "kernel loss as in the paper": _R_APPROX.with_settings(**_PAPER),
@@ -195,6 +199,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             attention_weight=1.0
         ),
         "teacher with the student's blocks": _replaced(_RD, **_LIKE),
+        "teacher with the student's blocks and ReLUs": _replaced(_RD, **_RELU),
     },
     "R, distillation, approx_sign kernels": {
         "slow scales": _replaced(_RD_APPROX, **_SLOW),
@@ -213,6 +218,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
         "teacher with the student's blocks": _replaced(_RG, **_LIKE),
+        "teacher with the student's blocks and ReLUs": _replaced(_RG, **_RELU),
     },
     "R+G, approx_sign kernels": {
         "feature matching 0.1 alone": _RG_APPROX.with_settings(**_MATCHED_LITTLE),
@@ -238,6 +244,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "weight 0.001": _RGD.with_settings(adversarial_weight=0.001),
         "feature matching 0.1 alone": _RGD.with_settings(**_MATCHED_LITTLE),
         "teacher with the student's blocks": _replaced(_RGD, **_LIKE),
+        "teacher with the student's blocks and ReLUs": _replaced(_RGD, **_RELU),
     },
     "R+G, weight 0.1": {
         "taps at stages": _replaced(_RG01, taps="stage"),
@@ -260,6 +267,7 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
         "feature matching 1": _RG01.with_settings(**_MATCHED),
         "teacher with the student's blocks": _replaced(_RG01, **_LIKE),
+        "teacher with the student's blocks and ReLUs": _replaced(_RG01, **_RELU),
         "untrained discriminators, feature matching 1 alone": _replaced(
             _RG01, optimizers={"discriminator_optimizer": 0.0}
         ).with_settings(**_MATCHED_ALONE),

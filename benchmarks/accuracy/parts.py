@@ -11,7 +11,7 @@ from sizes import Size
 from study_images import SOURCES
 
 import keras_rbcn as rbcn
-from keras_rbcn._backend import keras
+from keras_rbcn._backend import keras, tf
 from keras_rbcn.applications.networks import Architecture, Top, build_network
 
 
@@ -51,10 +51,17 @@ def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
     return with_real(student, chosen.real) if chosen.real else student
 
 
+@keras.utils.register_keras_serializable("study")
+def relu(x: Any) -> Any:
+    """ReLU, in place of a 1-bit convolution's quantizer of inputs."""
+    return tf.nn.relu(x)
+
+
 def with_real(student: Any, part: str) -> Any:
     """The same network and weights, with full-precision "kernels", "inputs" or "both".
 
-    Inputs are clipped to where their signs have a gradient.
+    Inputs are clipped to where their signs have a gradient; with "both, ReLU" they go
+    through ReLUs, and are padded with zeros.
     """
 
     def clone(layer: Any) -> Any:
@@ -64,7 +71,9 @@ def with_real(student: Any, part: str) -> Any:
         config.pop("scale")
         if part != "inputs":
             config["kernel_quantizer"] = None
-        if part != "kernels":
+        if part == "both, ReLU":
+            config.update(input_quantizer=relu, pad_values=0.0)
+        elif part != "kernels":
             config["input_quantizer"] = larq.activations.hard_tanh
         return larq.layers.QuantConv2D.from_config(config)
 
