@@ -124,6 +124,33 @@ def test_a_teacher_with_the_students_blocks(relus, named, lowest, tmp_path):
     np.testing.assert_allclose(half, np.maximum(x / 2, lowest))
 
 
+def test_a_student_may_start_from_another_network_than_its_teacher(taught):
+    usual, where = taught
+    name = "R, distillation, start from the student's blocks, distillation"
+    start = contenders.LIKE_STUDENT_TAUGHT
+    run = study._run([usual], "tiny", start, 1e-2, 0)
+    assert run.teacher == usual["digest"]
+    between = training.trained(run, where)
+    assert "distillation_loss" in between["histories"][0]
+    run = study._run([usual, between], "tiny", name, 1e-2, 0)
+    assert (run.teacher, run.start) == (usual["digest"], between["digest"])
+    assert run.digest() != run._replace(start=None).digest()
+    x, _ = study_images.images("digits", 256).validation
+    first, seen, training_of = "stage1_block1_conv1", [], training._student_trained
+
+    def watched(fit, chosen, teacher, student):
+        seen.extend((student.get_layer(first).kernel.numpy(), teacher(x)))
+        return training_of(fit, chosen, teacher, student)
+
+    with mock.patch.object(training, "_student_trained", watched):
+        training.trained(run, where)
+    started, teacher = (
+        training._read(where.teacher(d["digest"])) for d in (between, usual)
+    )
+    np.testing.assert_array_equal(seen[0], started.get_layer(first).kernel)
+    np.testing.assert_array_equal(seen[1], teacher(x))
+
+
 @pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
 def test_cifar_by_the_same_script(name, classes, monkeypatch):
     random = np.random.default_rng(0)
@@ -163,7 +190,7 @@ def test_lines_keep_their_digests_when_budgets_get_new_fields():
     same = [
         (asked.digest(), row["digest"])
         for row in lines.read_lines(places.Places().lines)
-        for asked in [training.Run(*(row[name] for name in training.Run._fields))]
+        for asked in [training.Run(*(row.get(name) for name in training.Run._fields))]
         if asked.contender in contenders.names()
         and contenders.settings_of(asked.contender) == row["settings"]
     ]

@@ -11,6 +11,8 @@ TEACHER = "full precision"
 # where signs have a gradient in front of it, or with ReLUs there.
 LIKE_STUDENT = "full precision, the student's blocks"
 LIKE_STUDENT_RELU = "full precision, the student's blocks with ReLUs"
+# The first of these two, started from the usual teacher, and taught by it.
+LIKE_STUDENT_TAUGHT = "full precision, the student's blocks, distillation"
 PLAIN = "Bi-Real Net"
 
 # Behind the shortcuts: the student's has an addition for each convolution, the
@@ -53,6 +55,8 @@ class Contender:
             all, to see which of the two costs what; "both", or "both, ReLU". No file
             for a phone comes of it.
         teacher: The name of the teacher.
+        start: The name of the network that the student starts from, if it is not the
+            teacher.
     """
 
     network: str
@@ -66,6 +70,7 @@ class Contender:
     kernel_quantizer: str = "approx_sign"
     real: str = ""
     teacher: str = TEACHER
+    start: str = ""
 
     def with_settings(self, **changes: Any) -> Contender:
         """The same with other arguments of `compile`."""
@@ -104,6 +109,7 @@ TEACHERS = {
     TEACHER: Contender("full_precision"),
     LIKE_STUDENT: Contender("rbcn", real="both"),
     LIKE_STUDENT_RELU: Contender("rbcn", real="both, ReLU"),
+    LIKE_STUDENT_TAUGHT: Contender("rbcn", {**_OFF, **_DISTILLED}, real="both"),
 }
 CONTENDERS: dict[str, Contender] = {
     TEACHER: TEACHERS[TEACHER],
@@ -199,6 +205,13 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             attention_weight=1.0
         ),
         "teacher with the student's blocks": _replaced(_RD, **_LIKE),
+        "teacher with the student's blocks, distillation": _replaced(
+            _RD, teacher=LIKE_STUDENT_TAUGHT
+        ),
+        "start from the student's blocks": _replaced(_RD, start=LIKE_STUDENT),
+        "start from the student's blocks, distillation": _replaced(
+            _RD, start=LIKE_STUDENT_TAUGHT
+        ),
         "teacher with the student's blocks and ReLUs": _replaced(_RD, **_RELU),
     },
     "R, distillation, approx_sign kernels": {
@@ -295,6 +308,11 @@ def contender(name: str) -> Contender:
     if name in QUESTIONS:
         return QUESTIONS[name].contender
     return CONTENDERS[name] if name in CONTENDERS else TEACHERS[name]
+
+
+def is_taught(name: str) -> bool:
+    """Whether it has a teacher; some teachers have one too."""
+    return name not in TEACHERS or "distillation" in TEACHERS[name].settings
 
 
 def contenders_at(size: str) -> tuple[str, ...]:

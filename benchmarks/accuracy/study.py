@@ -39,6 +39,7 @@ from contenders import (  # noqa: E402
     TEACHERS,
     contender,
     contenders_at,
+    is_taught,
     names,
 )
 from lines import RATES, Rows, best_rate, best_teacher, read_lines  # noqa: E402
@@ -54,12 +55,16 @@ def planned(arguments: argparse.Namespace, rows: Rows) -> list[Run]:
     size = arguments.size
     if arguments.teachers:
         chosen = arguments.contender or [TEACHER]
-        return [Run(size, name, rate, 0) for name in chosen for rate in arguments.rates]
+        return [
+            _run(rows, size, name, rate, 0)
+            for name in chosen
+            for rate in arguments.rates
+        ]
     chosen = arguments.contender or list(
         QUESTIONS if arguments.questions else contenders_at(size)
     )
     return [
-        Run(size, name, rate, seed, _teacher(rows, name, size))
+        _run(rows, size, name, rate, seed)
         for seed in arguments.seeds
         for name in chosen
         if name not in TEACHERS
@@ -70,8 +75,15 @@ def planned(arguments: argparse.Namespace, rows: Rows) -> list[Run]:
     ]
 
 
-def _teacher(rows: Rows, name: str, size: str) -> str:
-    wanted = contender(name).teacher
+def _run(rows: Rows, size: str, name: str, rate: float, seed: int) -> Run:
+    if not is_taught(name):
+        return Run(size, name, rate, seed)
+    chosen = contender(name)
+    start = _teacher(rows, size, chosen.start) if chosen.start else None
+    return Run(size, name, rate, seed, _teacher(rows, size, chosen.teacher), start)
+
+
+def _teacher(rows: Rows, size: str, wanted: str) -> str:
     digest = best_teacher(rows, size, wanted)
     if digest is None:
         raise SystemExit(

@@ -6,10 +6,11 @@ import dataclasses
 import hashlib
 import json
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from contenders import EACH_EPOCH, Contender, Ramp, contender, settings_of
+from contenders import EACH_EPOCH, TEACHERS, Contender, Ramp, contender, settings_of
 from parts import model_of, student_of, teacher_of, with_real
 from places import Places
 from result_files import machine
@@ -28,6 +29,7 @@ class Run(NamedTuple):
     learning_rate: float
     seed: int
     teacher: str | None = None  # The digest of its run.
+    start: str | None = None  # Of that of the network it starts from, if another.
 
     def budget(self) -> dict[str, Any]:
         # Without what is as always, and was not thought of when the first lines came.
@@ -43,6 +45,8 @@ class Run(NamedTuple):
         """Of all that decides the run: another budget or setting is another run."""
         known = {**self._asdict(), "budget": self.budget()}
         known["contender"] = settings_of(self.contender)
+        if self.start is None:  # As with those that were before it was thought of.
+            del known["start"]
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -64,13 +68,16 @@ def trained(run: Run, places: Places) -> dict[str, Any]:
     if run.teacher is None:
         model = teacher_of(chosen, size)
         histories = [fit(model, 0, run.budget()["epochs"])]
+    else:
+        teacher = _read(places.teacher(run.teacher))
+        start = _read(places.teacher(run.start)) if run.start else teacher
+        model = student_of(chosen, size, start)
+        histories = _student_trained(fit, chosen, teacher, model)
+    if run.contender in TEACHERS:
         copy = keras.models.clone_model(model)  # Was never compiled.
         copy.set_weights(model.get_weights())
         copy.save(places.teacher(digest))
     else:
-        teacher = keras.models.load_model(places.teacher(run.teacher), compile=False)
-        model = student_of(chosen, size, teacher)
-        histories = _student_trained(fit, chosen, teacher, model)
         model.save(places.student(digest))
     data = images(size.data, size.images)
     said = Answers(*(_answers(model, part[0]) for part in data[1:]))
@@ -85,6 +92,10 @@ def trained(run: Run, places: Places) -> dict[str, Any]:
         **judged(run.teacher, said, places, data.validation[1], "validation"),
         "machine": machine(),
     }
+
+
+def _read(path: Path) -> Any:
+    return keras.models.load_model(path, compile=False)
 
 
 def _student_trained(fit: Fit, chosen: Contender, teacher: Any, student: Any) -> Any:
