@@ -57,6 +57,9 @@ class Contender:
         teacher: The name of the teacher.
         start: The name of the network that the student starts from, if it is not the
             teacher.
+        magnitude: Mean |W| of each latent kernel at the start; 0.0 for that of the
+            network that the student starts from. Signs stay, but the smaller it is, the
+            sooner they flip.
     """
 
     network: str
@@ -71,6 +74,7 @@ class Contender:
     real: str = ""
     teacher: str = TEACHER
     start: str = ""
+    magnitude: float = 0.0
 
     def with_settings(self, **changes: Any) -> Contender:
         """The same with other arguments of `compile`."""
@@ -209,10 +213,24 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             _RD, teacher=LIKE_STUDENT_TAUGHT
         ),
         "start from the student's blocks": _replaced(_RD, start=LIKE_STUDENT),
+        "kernels of 0.3 at the start": _replaced(_RD, magnitude=0.3),
+        "kernels of 0.5 at the start": _replaced(_RD, magnitude=0.5),
+        "fresh start": _replaced(_RD, from_teacher=False),
+        "fresh start, kernels of 0.3": _replaced(
+            _RD, from_teacher=False, magnitude=0.3
+        ),
         "start from the student's blocks, distillation": _replaced(
             _RD, start=LIKE_STUDENT_TAUGHT
         ),
         "teacher with the student's blocks and ReLUs": _replaced(_RD, **_RELU),
+    },
+    "R, distillation, teacher with the student's blocks": {
+        "kernels of 0.5 at the start": _replaced(_RD, **_LIKE, magnitude=0.5),
+    },
+    "R, distillation, teacher with the student's blocks, distillation": {
+        "kernels of 0.3 at the start": _replaced(
+            _RD, teacher=LIKE_STUDENT_TAUGHT, magnitude=0.3
+        ),
     },
     "R, distillation, approx_sign kernels": {
         "slow scales": _replaced(_RD_APPROX, **_SLOW),

@@ -48,7 +48,18 @@ def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
     )
     if chosen.from_teacher:
         rbcn.copy_weights(teacher, student)
+    if chosen.magnitude:
+        _scale_kernels(student, chosen.magnitude)
     return with_real(student, chosen.real) if chosen.real else student
+
+
+def _scale_kernels(student: Any, magnitude: float) -> None:
+    """Gives latent kernels another mean |W|, but for what the clip takes."""
+    for layer in student.layers:
+        if isinstance(layer, rbcn.layers.RectifiedConv2D):
+            kernel = layer.kernel * magnitude / tf.reduce_mean(tf.abs(layer.kernel))
+            layer.kernel.assign(tf.clip_by_value(kernel, -1.0, 1.0))
+            layer.reset_scale()
 
 
 @keras.utils.register_keras_serializable("study")
