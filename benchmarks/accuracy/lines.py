@@ -14,9 +14,9 @@ Rows = list[dict[str, Any]]
 RATES = (3e-3, 1e-2, 3e-2)
 # Where it chooses: at the first seed of its own size; of the small networks, where runs
 # are short, for sizes that differ in budget alone.
-CHOSEN_AT = {"long": "small", "few": "small"}
+CHOSEN_AT = {"double": "small", "long": "small", "few": "small"}
 # Sizes whose teachers are those of another one.
-TEACHERS_OF = {"long": "small"}
+TEACHERS_OF = {"double": "small", "long": "small"}
 
 
 def read_lines(path: Path) -> Rows:

@@ -35,6 +35,7 @@ DOCUMENT = HERE.parents[1] / "docs" / "evidence.md"
 HEADINGS = {
     "large": "The large networks",
     "small": "The small networks",
+    "double": "The small networks, trained twice as long",
     "long": "The small networks, trained four times as long",
     "few": "The small networks with few images",
     "cifar100": "The paper's network",
