@@ -102,6 +102,7 @@ _APPROX = {"kernel_quantizer": "approx_sign"}
 # Behind a scale stands a batch normalisation, and its gradient is next to nothing; but
 # Adam takes steps of the same size whatever the gradient, through 0 and back.
 _SLOW = {"optimizers": {"scale_optimizer": 0.01}}
+_BIREAL_D = _BIREAL.with_settings(**_DISTILLED)
 _RD = _R.with_settings(**_DISTILLED)
 _RG = _replaced(_R, settings=_JUDGED, taps="convolution")
 _RGD = _RG.with_settings(**_DISTILLED)
@@ -120,7 +121,7 @@ CONTENDERS: dict[str, Contender] = {
     "BCNN": _replaced(_BIREAL, network="bcnn"),
     "XNOR-Net": _replaced(_BIREAL, network="xnornet"),
     PLAIN: _BIREAL,
-    "Bi-Real Net, distillation": _BIREAL.with_settings(**_DISTILLED),
+    "Bi-Real Net, distillation": _BIREAL_D,
     "Bi-Real Net, distillation and attention": _replaced(
         _BIREAL, taps=STAGE_ADDITIONS
     ).with_settings(**_DISTILLED, attention_weight=1.0),
@@ -226,6 +227,16 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     },
     "R, distillation, teacher with the student's blocks": {
         "kernels of 0.5 at the start": _replaced(_RD, **_LIKE, magnitude=0.5),
+        "kernels of 0.8 at the start": _replaced(_RD, **_LIKE, magnitude=0.8),
+    },
+    "R+G, distillation, teacher with the student's blocks": {
+        "kernels of 0.5 at the start": _replaced(_RGD, **_LIKE, magnitude=0.5),
+    },
+    "Bi-Real Net, distillation": {
+        "teacher with the student's blocks": _replaced(_BIREAL_D, **_LIKE),
+        "teacher with the student's blocks, kernels of 0.5 at the start": _replaced(
+            _BIREAL_D, **_LIKE, magnitude=0.5
+        ),
     },
     "R, distillation, teacher with the student's blocks, distillation": {
         "kernels of 0.3 at the start": _replaced(

@@ -56,9 +56,10 @@ def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
 def _scale_kernels(student: Any, magnitude: float) -> None:
     """Gives latent kernels another mean |W|, but for what the clip takes."""
     for layer in student.layers:
-        if isinstance(layer, rbcn.layers.RectifiedConv2D):
+        if isinstance(layer, larq.layers.QuantConv2D):
             kernel = layer.kernel * magnitude / tf.reduce_mean(tf.abs(layer.kernel))
             layer.kernel.assign(tf.clip_by_value(kernel, -1.0, 1.0))
+        if isinstance(layer, rbcn.layers.RectifiedConv2D):
             layer.reset_scale()
 
 
