@@ -244,6 +244,28 @@ def test_a_change_changes_its_contender_and_nothing_else():
         assert [name for name in same if changed[name] != same[name]] == [field]
 
 
+@pytest.mark.parametrize("network", ["rbcn", "birealnet"])
+def test_larger_kernels_at_the_start(network):
+    size = sizes.SIZES["tiny"]
+    teacher = parts.network(size, "full_precision")
+    usual = contenders.Contender(network)
+    pair = [
+        parts.student_of(chosen, size, teacher)
+        for chosen in (usual, contenders._replaced(usual, magnitude=0.5))
+    ]
+    for name in ("stage1_block1_conv1", "stage3_block1_conv2"):
+        small, large = (student.get_layer(name) for student in pair)
+        np.testing.assert_array_equal(np.sign(small.kernel), np.sign(large.kernel))
+        assert np.abs(small.kernel).mean() < 0.3
+        assert 0.4 < np.abs(large.kernel).mean() <= 0.501
+        assert np.abs(large.kernel).max() <= 1.0
+        if network == "rbcn":
+            expected = np.abs(large.kernel).mean((0, 1, 2))
+            np.testing.assert_allclose(np.ravel(large.scale), expected, rtol=1e-5)
+    real = [student.get_layer("stem_conv").kernel for student in pair]
+    np.testing.assert_array_equal(*real)
+
+
 def test_runs_are_done_once_and_by_one_process(tmp_path):
     lock = tmp_path / "run.lock"
     with study.claimed(lock) as ours:
