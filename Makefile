@@ -40,12 +40,18 @@ lock: $(READY)
 # commands at once use two cores. The short one takes 10 minutes.
 STUDY := $(BIN)/python benchmarks/accuracy/study.py
 FURTHER := --contender "Bi-Real Net" "R" "R, distillation" "R+G" "R+G, distillation"
+BLOCKS := full precision, the student's blocks
+STARTS := "R, distillation" "R, distillation, start from the student's blocks"
 SHORT := benchmarks/accuracy/work/short
 evidence: $(READY)
 	$(STUDY) --size small --teachers
 	$(STUDY) --size small --seeds 0
 	$(STUDY) --size small --best-rate
+	$(STUDY) --size small --teachers --contender "$(BLOCKS)" --rates 3e-3 1e-2
+	$(STUDY) --size small --teachers --contender "$(BLOCKS) with ReLUs" --rates 3e-3
+	$(STUDY) --size small --teachers --contender "$(BLOCKS), distillation" --rates 1e-2
 	$(STUDY) --size small --seeds 0 --questions --best-rate
+	$(STUDY) --size double --seeds 0 --best-rate --contender $(STARTS)
 	$(STUDY) --size few --teachers
 	$(STUDY) --size few --seeds 0 --best-rate $(FURTHER)
 	$(STUDY) --size long --seeds 0 --best-rate $(FURTHER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from contenders import PLAIN, TEACHER
+from contenders import LIKE_STUDENT, LIKE_STUDENT_RELU, PLAIN, TEACHER
 from lines import Rows, best_rate, of
 from scores import Score, share_closed
 
@@ -169,6 +169,32 @@ FINDINGS = (
         hot=Runs("R, distillation, temperature 8", 3e-2),
         little=Runs("R, distillation, weight 0.3", 3e-2),
         much=Runs("R, distillation, weight 3", 3e-2),
+    ),
+    Finding(
+        "**A start from the student's own blocks gains no more than the epochs "
+        "it takes.** Bi-Real Net's paper (arXiv 1808.00278) starts from a network with "
+        "clips in place of ReLUs. The student's blocks in full precision, with inputs "
+        "clipped where the student takes signs, have {blocks} when trained from "
+        "scratch for as long as the teacher. A student that starts from them has "
+        "{started} with distillation from the usual teacher and {taught} with that "
+        "from them, and {usual} with the usual start: it is the start that counts. "
+        "Blocks with ReLUs have {relu}, and are no better a start than the usual one "
+        "({relu_started}). But the start takes 20 epochs. With twice the epochs the "
+        "usual start brings {double}, the other {double_started}; with four times as "
+        "many the usual one {long}.",
+        blocks=Runs(LIKE_STUDENT, 1e-2),
+        relu=Runs(LIKE_STUDENT_RELU, 3e-3),
+        usual=Runs("R, distillation", 3e-2),
+        started=Runs("R, distillation, start from the student's blocks", 3e-2),
+        taught=Runs("R, distillation, teacher with the student's blocks", 3e-2),
+        relu_started=Runs(
+            "R, distillation, teacher with the student's blocks and ReLUs", 3e-2
+        ),
+        double=Runs("R, distillation", 3e-2, "double"),
+        double_started=Runs(
+            "R, distillation, start from the student's blocks", 3e-2, "double"
+        ),
+        long=Runs("R, distillation", 3e-2, "long"),
     ),
     Finding(
         "**What keeps the students from the teacher is capacity and the number of "
