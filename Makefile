@@ -47,7 +47,6 @@ evidence: $(READY)
 	$(STUDY) --size small --teachers
 	$(STUDY) --size small --seeds 0
 	$(STUDY) --size small --best-rate
-	$(STUDY) --size small --teachers --contender "$(BLOCKS)" --rates 3e-3 1e-2
 	$(STUDY) --size small --teachers --contender "$(BLOCKS) with ReLUs" --rates 3e-3
 	$(STUDY) --size small --teachers --contender "$(BLOCKS), distillation" --rates 1e-2
 	$(STUDY) --size small --seeds 0 --questions --best-rate

@@ -124,6 +124,19 @@ def test_a_teacher_with_the_students_blocks(relus, named, lowest, tmp_path):
     np.testing.assert_allclose(half, np.maximum(x / 2, lowest))
 
 
+def test_all_teachers_that_contenders_need_come_first():
+    asked = argparse.Namespace(
+        size="digits", teachers=True, contender=None, rates=[1e-2, 3e-3]
+    )
+    runs = study.planned(asked, [])
+    found = {(run.contender, run.learning_rate, run.teacher) for run in runs}
+    needed = {contenders.contender(n).teacher for n in contenders.CONTENDERS}
+    assert found == {(name, rate, None) for name in needed for rate in asked.rates}
+    assert needed == {contenders.TEACHER, contenders.LIKE_STUDENT}
+    asked.contender = [contenders.LIKE_STUDENT_RELU]
+    assert {run.contender for run in study.planned(asked, [])} == set(asked.contender)
+
+
 def test_a_student_may_start_from_another_network_than_its_teacher(taught):
     usual, where = taught
     name = "R, distillation, start from the student's blocks, distillation"

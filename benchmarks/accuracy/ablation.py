@@ -24,6 +24,9 @@ class Step(NamedTuple):
     with_it: str
 
 
+_BIREAL_PRETRAINED = "Bi-Real Net, pretrained, distillation"
+_R_PRETRAINED = "R, pretrained, distillation"
+_RG_PRETRAINED = "R+G, pretrained, distillation"
 STEPS = (
     Step("rectification", PLAIN, "R"),
     Step("distillation", PLAIN, "Bi-Real Net, distillation"),
@@ -32,6 +35,11 @@ STEPS = (
     Step("rectification", "Bi-Real Net, distillation", "R, distillation"),
     Step("discriminators", "R", "R+G"),
     Step("discriminators", "R, distillation", "R+G, distillation"),
+    Step("pretraining", "Bi-Real Net, distillation", _BIREAL_PRETRAINED),
+    Step("pretraining", "R, distillation", _R_PRETRAINED),
+    Step("pretraining", "R+G, distillation", _RG_PRETRAINED),
+    Step("rectification", _BIREAL_PRETRAINED, _R_PRETRAINED),
+    Step("discriminators", _R_PRETRAINED, _RG_PRETRAINED),
     Step("strategy B", "R+G", "R+G+B"),
     Step(
         "attention matching",

@@ -8,7 +8,7 @@ from contenders import PLAIN, TEACHER
 # What the two aims are about, the best of each by validation accuracy: the paper's
 # method, and the full one, which may be a hybrid.
 JUDGED = ("R+G", "R+G+B")
-FULL = (*JUDGED, "R+G, distillation")
+FULL = (*JUDGED, "R+G, distillation", "R+G, pretrained, distillation")
 
 
 def in_short(sizes: dict[str, Found]) -> str:

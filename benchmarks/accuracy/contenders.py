@@ -106,6 +106,9 @@ _BIREAL_D = _BIREAL.with_settings(**_DISTILLED)
 _RD = _R.with_settings(**_DISTILLED)
 _RG = _replaced(_R, settings=_JUDGED, taps="convolution")
 _RGD = _RG.with_settings(**_DISTILLED)
+# From its own blocks in full precision, which are its teacher, too. Larger kernels keep
+# their signs for longer.
+_PRETRAINED = {"teacher": LIKE_STUDENT, "magnitude": 0.5}
 _RGB = _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1})
 _REACTNET = _replaced(_R, network="reactnet")
 _REACTNET_FULL = _replaced(_RGD, network="reactnet")
@@ -136,6 +139,9 @@ CONTENDERS: dict[str, Contender] = {
         strategy_b_every=EACH_EPOCH,
     ),
     "R+G, distillation": _RGD,
+    "Bi-Real Net, pretrained, distillation": _replaced(_BIREAL_D, **_PRETRAINED),
+    "R, pretrained, distillation": _replaced(_RD, **_PRETRAINED),
+    "R+G, pretrained, distillation": _replaced(_RGD, **_PRETRAINED),
     "ReActNet": _REACTNET,
     "ReActNet, R+G, distillation": _REACTNET_FULL,
 }
@@ -153,6 +159,7 @@ CONCLUSIVE = {
         "R, distillation",
         "R+G",
         "R+G, distillation",
+        "R, pretrained, distillation",
     ),
     "small": tuple(CONTENDERS),
 }
@@ -225,18 +232,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
         "teacher with the student's blocks and ReLUs": _replaced(_RD, **_RELU),
     },
-    "R, distillation, teacher with the student's blocks": {
-        "kernels of 0.5 at the start": _replaced(_RD, **_LIKE, magnitude=0.5),
+    "R, pretrained, distillation": {
         "kernels of 0.8 at the start": _replaced(_RD, **_LIKE, magnitude=0.8),
-    },
-    "R+G, distillation, teacher with the student's blocks": {
-        "kernels of 0.5 at the start": _replaced(_RGD, **_LIKE, magnitude=0.5),
-    },
-    "Bi-Real Net, distillation": {
-        "teacher with the student's blocks": _replaced(_BIREAL_D, **_LIKE),
-        "teacher with the student's blocks, kernels of 0.5 at the start": _replaced(
-            _BIREAL_D, **_LIKE, magnitude=0.5
-        ),
     },
     "R, distillation, teacher with the student's blocks, distillation": {
         "kernels of 0.3 at the start": _replaced(

@@ -26,7 +26,7 @@ from contenders import PLAIN, TEACHER, contender, contenders_at
 from lines import best_teacher, read_lines
 from parts import model_of, student_of, teacher_of
 from places import RESULTS, Places
-from sizes import SIZES, Size
+from sizes import SIZES
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -41,12 +41,16 @@ STEPS, ROUNDS = 20, 7
 RATE = 1e-2
 
 
-def compiled(name: str, size: Size, places: Places, teacher: Any) -> Any:
+def compiled(name: str, label: str, places: Places) -> Any:
     """A contender's model, as the study trains it."""
-    chosen = contender(name)
+    chosen, size = contender(name), SIZES[label]
     if name == TEACHER:
         model = teacher_of(chosen, size)
     else:
+        digest = best_teacher(read_lines(places.lines), label, chosen.teacher)
+        if digest is None:
+            sys.exit(f"There is no teacher yet: study.py --size {label} --teachers.")
+        teacher = keras.models.load_model(places.teacher(digest), compile=False)
         model = model_of(chosen, size, teacher, student_of(chosen, size, teacher))
     compile_for(model, chosen, RATE, STEPS * ROUNDS, STEPS)
     return model
@@ -67,13 +71,7 @@ def seconds_by_round(models: dict[str, Any], data: Any) -> dict[str, list[float]
 
 def measured(label: str, places: Places) -> dict[str, Any]:
     size = SIZES[label]
-    best = best_teacher(read_lines(places.lines), label)
-    if best is None:
-        sys.exit(f"There is no teacher yet: study.py --size {label} --teachers.")
-    teacher = keras.models.load_model(places.teacher(best), compile=False)
-    models = {
-        name: compiled(name, size, places, teacher) for name in contenders_at(label)
-    }
+    models = {name: compiled(name, label, places) for name in contenders_at(label)}
     train = images(size.data, size.images).train
     data = batches(train, size, seed=0).take(STEPS).cache()
     seconds = seconds_by_round(models, data)

@@ -179,7 +179,9 @@ FINDINGS = (
         "{started} with distillation from the usual teacher and {taught} with that "
         "from them, and {usual} with the usual start: it is the start that counts. "
         "Blocks with ReLUs have {relu}, and are no better a start than the usual one "
-        "({relu_started}). But the start takes 20 epochs. With twice the epochs the "
+        "({relu_started}). With kernels scaled up to 0.5 on average, so that their "
+        "signs hold longer, it is {pretrained}; from the usual start such kernels "
+        "have {larger}. But the start takes 20 epochs. With twice the epochs the "
         "usual start brings {double}, the other {double_started}; with four times as "
         "many the usual one {long}.",
         blocks=Runs(LIKE_STUDENT, 1e-2),
@@ -194,6 +196,8 @@ FINDINGS = (
         double_started=Runs(
             "R, distillation, start from the student's blocks", 3e-2, "double"
         ),
+        pretrained=Runs("R, pretrained, distillation", 3e-2),
+        larger=Runs("R, distillation, kernels of 0.5 at the start", 3e-2),
         long=Runs("R, distillation", 3e-2, "long"),
     ),
     Finding(

@@ -296,7 +296,10 @@ the same learning rates. R is rectification by learnable scales, with kernels wh
 gradient reaches up to their clip; the paper's kernel loss, which costs accuracy at the
 best rate, is among the questions, and in "RBCN as in its paper". G are the feature
 discriminators, B is the separate step for the other parameters (strategy B). "R,
-distillation" is `recipes.default()`.
+distillation" is `recipes.default()`. A pretrained student starts from its own blocks in
+full precision, with clips for signs, as Bi-Real Net's paper does (arXiv 1808.00278).
+They are its teacher, too, with which its agreement is, and take as many epochs as the
+usual teacher. For a user, who has that one already, they come on top.
 """
 IN_SHORT_TEXT = """\
 What a part adds is the mean over the seeds that both contenders have, ± its standard

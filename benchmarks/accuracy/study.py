@@ -35,7 +35,6 @@ sys.path.insert(0, str(HERE.parent))  # For result_files.
 
 from contenders import (  # noqa: E402
     QUESTIONS,
-    TEACHER,
     TEACHERS,
     contender,
     contenders_at,
@@ -54,7 +53,8 @@ def planned(arguments: argparse.Namespace, rows: Rows) -> list[Run]:
     """The runs that are asked for, seed by seed."""
     size = arguments.size
     if arguments.teachers:
-        chosen = arguments.contender or [TEACHER]
+        needed = dict.fromkeys(contender(n).teacher for n in contenders_at(size))
+        chosen = arguments.contender or list(needed)
         return [
             _run(rows, size, name, rate, 0)
             for name in chosen
