@@ -51,6 +51,7 @@ evidence: $(READY)
 	$(STUDY) --size small --teachers --contender "$(BLOCKS), distillation" --rates 1e-2
 	$(STUDY) --size small --seeds 0 --questions --best-rate
 	$(STUDY) --size double --seeds 0 --best-rate --contender $(STARTS)
+	$(STUDY) --size triple --seeds 0 --best-rate --contender "R, distillation"
 	$(STUDY) --size few --teachers
 	$(STUDY) --size few --seeds 0 --best-rate $(FURTHER)
 	$(STUDY) --size long --seeds 0 --best-rate $(FURTHER)

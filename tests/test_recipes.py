@@ -96,6 +96,11 @@ ACCURACIES = {
     "R, distillation: this recipe": ("R, distillation", 3e-2, 3),
     "R+G (discriminators), adversarial weight 0.01": ("R+G", 3e-2, 3),
     "R+G, distillation": ("R+G, distillation", 3e-2, 3),
+    "R, distillation, pretrained for 20 epochs more": (
+        "R, pretrained, distillation",
+        3e-2,
+        3,
+    ),
     "Bi-Real Net, learning rate 1e-3": ("Bi-Real Net", 1e-3, 1),
     "Bi-Real Net": ("Bi-Real Net", 3e-2, 1),
     "R": ("R", 3e-2, 1),

@@ -181,9 +181,10 @@ FINDINGS = (
         "Blocks with ReLUs have {relu}, and are no better a start than the usual one "
         "({relu_started}). With kernels scaled up to 0.5 on average, so that their "
         "signs hold longer, it is {pretrained}; from the usual start such kernels "
-        "have {larger}. But the start takes 20 epochs. With twice the epochs the "
-        "usual start brings {double}, the other {double_started}; with four times as "
-        "many the usual one {long}.",
+        "have {larger}. But the start takes 20 epochs. With 30 epochs behind the usual "
+        "one a student has {triple}, as many epochs as the pretrained one's in all. "
+        "With 20 it has {double}, with 20 behind the other start {double_started}, "
+        "and with 40 behind the usual one {long}.",
         blocks=Runs(LIKE_STUDENT, 1e-2),
         relu=Runs(LIKE_STUDENT_RELU, 3e-3),
         usual=Runs("R, distillation", 3e-2),
@@ -193,6 +194,7 @@ FINDINGS = (
             "R, distillation, teacher with the student's blocks and ReLUs", 3e-2
         ),
         double=Runs("R, distillation", 3e-2, "double"),
+        triple=Runs("R, distillation", 3e-2, "triple"),
         double_started=Runs(
             "R, distillation, start from the student's blocks", 3e-2, "double"
         ),

@@ -14,9 +14,9 @@ Rows = list[dict[str, Any]]
 RATES = (3e-3, 1e-2, 3e-2)
 # Where it chooses: at the first seed of its own size; of the small networks, where runs
 # are short, for sizes that differ in budget alone.
-CHOSEN_AT = {"double": "small", "long": "small", "few": "small"}
+CHOSEN_AT = dict.fromkeys(("double", "triple", "long", "few"), "small")
 # Sizes whose teachers are those of another one.
-TEACHERS_OF = {"double": "small", "long": "small"}
+TEACHERS_OF = dict.fromkeys(("double", "triple", "long"), "small")
 
 
 def read_lines(path: Path) -> Rows:

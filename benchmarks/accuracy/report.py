@@ -36,6 +36,7 @@ HEADINGS = {
     "large": "The large networks",
     "small": "The small networks",
     "double": "The small networks, trained twice as long",
+    "triple": "The small networks, trained three times as long",
     "long": "The small networks, trained four times as long",
     "few": "The small networks with few images",
     "cifar100": "The paper's network",

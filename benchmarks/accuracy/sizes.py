@@ -29,8 +29,9 @@ _CIFAR = Size("cifar10", 32, 1, (64, 64, 128, 256), 2, 45_000, 128, 100, 100)
 SIZES = {
     "small": _FASHION,
     "large": _FASHION._replace(stages=(32, 64, 128)),
-    # Twice and four times as long, with the teacher of the small networks.
+    # Two, three and four times as long, with the teacher of the small networks.
     "double": _FASHION._replace(epochs=20),
+    "triple": _FASHION._replace(epochs=30),
     "long": _FASHION._replace(epochs=40),
     # As many steps with few images, where networks learn by heart.
     "few": _FASHION._replace(images=2_000, repeats=25),
