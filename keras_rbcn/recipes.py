@@ -136,7 +136,7 @@ def default() -> Recipe:
     in arXiv 1808.00278. Training for so many epochs longer gained as much (91.36, one
     seed), which is why it is no part of this recipe.
 
-    With one seed, the others of which are these:
+    With the first seed alone:
 
         Bi-Real Net, learning rate 1e-3                    86.35 %
         Bi-Real Net                                        89.74 %
