@@ -23,7 +23,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 from contenders import PLAIN, TEACHER, contender, contenders_at
-from lines import best_teacher, read_lines
+from lines import needed_teacher, read_lines
 from parts import model_of, student_of, teacher_of
 from places import RESULTS, Places
 from sizes import SIZES
@@ -41,16 +41,13 @@ STEPS, ROUNDS = 20, 7
 RATE = 1e-2
 
 
-def compiled(name: str, label: str, places: Places) -> Any:
-    """A contender's model, as the study trains it."""
+def compiled(name: str, label: str, teachers: dict[str, Any]) -> Any:
+    """A contender's model, as the study trains it, with its one of the teachers."""
     chosen, size = contender(name), SIZES[label]
     if name == TEACHER:
         model = teacher_of(chosen, size)
     else:
-        digest = best_teacher(read_lines(places.lines), label, chosen.teacher)
-        if digest is None:
-            sys.exit(f"There is no teacher yet: study.py --size {label} --teachers.")
-        teacher = keras.models.load_model(places.teacher(digest), compile=False)
+        teacher = teachers[chosen.teacher]
         model = model_of(chosen, size, teacher, student_of(chosen, size, teacher))
     compile_for(model, chosen, RATE, STEPS * ROUNDS, STEPS)
     return model
@@ -71,7 +68,14 @@ def seconds_by_round(models: dict[str, Any], data: Any) -> dict[str, list[float]
 
 def measured(label: str, places: Places) -> dict[str, Any]:
     size = SIZES[label]
-    models = {name: compiled(name, label, places) for name in contenders_at(label)}
+    rows, names = read_lines(places.lines), contenders_at(label)
+    teachers = {
+        wanted: keras.models.load_model(
+            places.teacher(needed_teacher(rows, label, wanted)), compile=False
+        )
+        for wanted in {contender(name).teacher for name in names}
+    }
+    models = {name: compiled(name, label, teachers) for name in names}
     train = images(size.data, size.images).train
     data = batches(train, size, seed=0).take(STEPS).cache()
     seconds = seconds_by_round(models, data)

@@ -23,7 +23,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import numpy as np
 from contenders import contender, names
-from lines import best_teacher, read_lines
+from lines import needed_teacher, read_lines
 from parts import model_of, student_of
 from places import RESULTS, Places
 from sizes import SIZES
@@ -184,7 +184,7 @@ def main() -> None:
     arguments = parser.parse_args()
     size, chosen = SIZES[arguments.size], contender(arguments.contender)
     rows = read_lines(Places().lines)
-    digest = best_teacher(rows, arguments.size, chosen.teacher)
+    digest = needed_teacher(rows, arguments.size, chosen.teacher)
     keras.utils.set_random_seed(0)
     teacher = keras.models.load_model(Places().teacher(digest), compile=False)
     data = images(size.data, size.images)

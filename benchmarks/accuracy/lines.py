@@ -60,3 +60,18 @@ def best_teacher(rows: Rows, size: str, name: str = TEACHER) -> str | None:
     teachers = of(rows, size, name)
     best = max(teachers, key=lambda row: row["validation_accuracy"], default=None)
     return best and str(best["digest"])
+
+
+def needed_teacher(rows: Rows, size: str, name: str = TEACHER) -> str:
+    """The same of one that must be there.
+
+    Raises:
+        SystemExit: If it is not.
+    """
+    digest = best_teacher(rows, size, name)
+    if digest is None:
+        raise SystemExit(
+            f"There is no teacher {name!r} of size {size!r}: run study.py with "
+            f'--teachers --contender "{name}".'
+        )
+    return digest

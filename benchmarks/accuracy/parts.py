@@ -33,8 +33,7 @@ def network(size: Size, kind: str) -> Any:
 
 def teacher_of(chosen: Contender, size: Size) -> Any:
     """A full-precision network, as it starts."""
-    model = network(size, chosen.network)
-    return with_real(model, chosen.real) if chosen.real else model
+    return with_real(network(size, chosen.network), chosen.real)
 
 
 def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
@@ -50,7 +49,7 @@ def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
         rbcn.copy_weights(teacher, student)
     if chosen.magnitude:
         _scale_kernels(student, chosen.magnitude)
-    return with_real(student, chosen.real) if chosen.real else student
+    return with_real(student, chosen.real)
 
 
 def _scale_kernels(student: Any, magnitude: float) -> None:
@@ -73,8 +72,10 @@ def with_real(student: Any, part: str) -> Any:
     """The same network and weights, with full-precision "kernels", "inputs" or "both".
 
     Inputs are clipped to where their signs have a gradient; with "both, ReLU" they go
-    through ReLUs, and are padded with zeros.
+    through ReLUs, and are padded with zeros. "" leaves the network as it is.
     """
+    if not part:
+        return student
 
     def clone(layer: Any) -> Any:
         config = layer.get_config()

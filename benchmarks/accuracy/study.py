@@ -41,7 +41,7 @@ from contenders import (  # noqa: E402
     is_taught,
     names,
 )
-from lines import RATES, Rows, best_rate, best_teacher, read_lines  # noqa: E402
+from lines import RATES, Rows, best_rate, needed_teacher, read_lines  # noqa: E402
 from places import RESULTS, WORK, Places  # noqa: E402
 from sizes import SIZES  # noqa: E402
 from training import Run, trained  # noqa: E402
@@ -79,18 +79,9 @@ def _run(rows: Rows, size: str, name: str, rate: float, seed: int) -> Run:
     if not is_taught(name):
         return Run(size, name, rate, seed)
     chosen = contender(name)
-    start = _teacher(rows, size, chosen.start) if chosen.start else None
-    return Run(size, name, rate, seed, _teacher(rows, size, chosen.teacher), start)
-
-
-def _teacher(rows: Rows, size: str, wanted: str) -> str:
-    digest = best_teacher(rows, size, wanted)
-    if digest is None:
-        raise SystemExit(
-            f"There is no teacher {wanted!r} of size {size!r}: run with --teachers "
-            f'--contender "{wanted}".'
-        )
-    return digest
+    start = needed_teacher(rows, size, chosen.start) if chosen.start else None
+    teacher = needed_teacher(rows, size, chosen.teacher)
+    return Run(size, name, rate, seed, teacher, start)
 
 
 def done(path: Path) -> set[str]:
