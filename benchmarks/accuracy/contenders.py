@@ -13,6 +13,9 @@ LIKE_STUDENT = "full precision, the student's blocks"
 LIKE_STUDENT_RELU = "full precision, the student's blocks with ReLUs"
 # The first of these two, started from the usual teacher, and taught by it.
 LIKE_STUDENT_TAUGHT = "full precision, the student's blocks, distillation"
+# The same for as many epochs as the usual teacher; and without being taught.
+LIKE_STUDENT_TAUGHT_LONG = f"{LIKE_STUDENT_TAUGHT}, 20 epochs"
+LIKE_STUDENT_COPIED = "full precision, the student's blocks, from the usual teacher"
 PLAIN = "Bi-Real Net"
 
 # Behind the shortcuts: the student's has an addition for each convolution, the
@@ -60,6 +63,7 @@ class Contender:
         magnitude: Mean |W| of each latent kernel at the start; 0.0 for that of the
             network that the student starts from. Signs stay, but the smaller it is, the
             sooner they flip.
+        long: Whether it trains for as many epochs as the teacher.
     """
 
     network: str
@@ -75,6 +79,7 @@ class Contender:
     teacher: str = TEACHER
     start: str = ""
     magnitude: float = 0.0
+    long: bool = False
 
     def with_settings(self, **changes: Any) -> Contender:
         """The same with other arguments of `compile`."""
@@ -112,12 +117,15 @@ _PRETRAINED = {"teacher": LIKE_STUDENT, "magnitude": 0.5}
 _RGB = _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1})
 _REACTNET = _replaced(_R, network="reactnet")
 _REACTNET_FULL = _replaced(_RGD, network="reactnet")
+_BLOCKS_TAUGHT = Contender("rbcn", {**_OFF, **_DISTILLED}, real="both")
 
 TEACHERS = {
     TEACHER: Contender("full_precision"),
     LIKE_STUDENT: Contender("rbcn", real="both"),
     LIKE_STUDENT_RELU: Contender("rbcn", real="both, ReLU"),
-    LIKE_STUDENT_TAUGHT: Contender("rbcn", {**_OFF, **_DISTILLED}, real="both"),
+    LIKE_STUDENT_TAUGHT: _BLOCKS_TAUGHT,
+    LIKE_STUDENT_TAUGHT_LONG: _replaced(_BLOCKS_TAUGHT, long=True),
+    LIKE_STUDENT_COPIED: Contender("rbcn", _OFF, real="both", long=True),
 }
 CONTENDERS: dict[str, Contender] = {
     TEACHER: TEACHERS[TEACHER],
@@ -230,6 +238,12 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "start from the student's blocks, distillation": _replaced(
             _RD, start=LIKE_STUDENT_TAUGHT
         ),
+        "start from the student's blocks, distillation, 20 epochs": _replaced(
+            _RD, start=LIKE_STUDENT_TAUGHT_LONG
+        ),
+        "start from the student's blocks, from the usual teacher": _replaced(
+            _RD, start=LIKE_STUDENT_COPIED
+        ),
         "teacher with the student's blocks and ReLUs": _replaced(_RD, **_RELU),
     },
     "R, pretrained, distillation": {
@@ -337,8 +351,8 @@ def contender(name: str) -> Contender:
 
 
 def is_taught(name: str) -> bool:
-    """Whether it has a teacher; some teachers have one too."""
-    return name not in TEACHERS or "distillation" in TEACHERS[name].settings
+    """Whether it has a teacher, or a start; some teachers have one too."""
+    return name not in TEACHERS or bool(TEACHERS[name].settings)
 
 
 def contenders_at(size: str) -> tuple[str, ...]:

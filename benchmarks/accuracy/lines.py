@@ -12,11 +12,14 @@ Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
 # first runs had 1e-3 in place of 3e-2: it was the worst of all, and 1e-2 the best.
 RATES = (3e-3, 1e-2, 3e-2)
-# Where it chooses: at the first seed of its own size; of the small networks, where runs
-# are short, for sizes that differ in budget alone.
-CHOSEN_AT = dict.fromkeys(("double", "triple", "long", "few"), "small")
+# Where it chooses: at the first seed of its own size; of the usual budget for sizes that
+# differ in theirs alone.
+CHOSEN_AT = {
+    **dict.fromkeys(("double", "triple", "long", "few"), "small"),
+    "large_triple": "large",
+}
 # Sizes whose teachers are those of another one.
-TEACHERS_OF = dict.fromkeys(("double", "triple", "long"), "small")
+TEACHERS_OF = {size: where for size, where in CHOSEN_AT.items() if size != "few"}
 
 
 def read_lines(path: Path) -> Rows:

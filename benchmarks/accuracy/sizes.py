@@ -29,6 +29,7 @@ _CIFAR = Size("cifar10", 32, 1, (64, 64, 128, 256), 2, 45_000, 128, 100, 100)
 SIZES = {
     "small": _FASHION,
     "large": _FASHION._replace(stages=(32, 64, 128)),
+    "large_triple": _FASHION._replace(stages=(32, 64, 128), epochs=30),
     # Two, three and four times as long, with the teacher of the small networks.
     "double": _FASHION._replace(epochs=20),
     "triple": _FASHION._replace(epochs=30),

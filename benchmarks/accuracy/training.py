@@ -39,7 +39,8 @@ class Run(NamedTuple):
             if value != Size._field_defaults.get(field)
         }
         epochs, teacher_epochs = budget.pop("epochs"), budget.pop("teacher_epochs")
-        return {**budget, "epochs": epochs if self.teacher else teacher_epochs}
+        is_long = self.teacher is None or contender(self.contender).long
+        return {**budget, "epochs": teacher_epochs if is_long else epochs}
 
     def digest(self) -> str:
         """Of all that decides the run: another budget or setting is another run."""
