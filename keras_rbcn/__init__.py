@@ -23,6 +23,7 @@ from keras_rbcn.conversion import (
     check_binary_inputs,
     copy_weights,
     flatten,
+    full_precision_counterpart,
 )
 from keras_rbcn.export import ExportError, ExportReport, export_tflite
 from keras_rbcn.profiling import Profile, profile
@@ -56,6 +57,7 @@ __all__ = [
     "export_bundle",
     "export_tflite",
     "flatten",
+    "full_precision_counterpart",
     "layers",
     "losses",
     "profile",

@@ -30,6 +30,10 @@ class Recipe:
             scales through 0 and back.
         kernel_quantizer: Argument of `binarize` or `RectifiedConv2D` for the student,
             which `model` takes as it is.
+        pretraining_learning_rate: Of Adam at the start, for the student's
+            `full_precision_counterpart`, if the student starts from one; it falls to 0
+            by half a cosine.
+        pretrained_kernel_magnitude: Argument of `copy_weights` for such a start.
 
     Example:
         >>> recipe = dataclasses.replace(paper(), learning_rate=1e-3)
@@ -43,6 +47,8 @@ class Recipe:
     strategy_b_learning_rate: float = 0.0
     scale_learning_rate: float = 0.0
     kernel_quantizer: str = "ste_sign"
+    pretraining_learning_rate: float = 1e-2
+    pretrained_kernel_magnitude: float = 0.5
 
     def without_teacher(self) -> Recipe:
         """The same for a student that has no teacher: all off that needs one."""
@@ -87,14 +93,8 @@ class Recipe:
             >>> rate["class_name"], rate["config"]["decay_steps"]
             ('CosineDecay', 1000)
         """
-        for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
-            if value != int(value) or value < 1:
-                raise ValueError(
-                    f"Expected `{name}` to be a whole number of at least 1, received: "
-                    f"{name}={value!r}."
-                )
+        steps = _steps(epochs, steps_per_epoch)
         arguments = self.settings.to_arguments()
-        steps = epochs * steps_per_epoch
         arguments["optimizer"] = _adam(self.learning_rate, steps)
         if self.scale_learning_rate:
             arguments["scale_optimizer"] = _adam(self.scale_learning_rate, steps)
@@ -105,9 +105,32 @@ class Recipe:
             arguments["strategy_b_every"] = int(steps_per_epoch)
         return arguments
 
+    def pretraining_optimizer(self, epochs: int, steps_per_epoch: int) -> Any:
+        """A new optimizer for the student's `full_precision_counterpart`.
+
+        Args:
+            epochs: Of its training.
+            steps_per_epoch: Batches in an epoch.
+
+        Raises:
+            ValueError: As in `compile_arguments`.
+        """
+        steps = _steps(epochs, steps_per_epoch)
+        return _adam(self.pretraining_learning_rate, steps)
+
+
+def _steps(epochs: int, steps_per_epoch: int) -> int:
+    for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
+        if value != int(value) or value < 1:
+            raise ValueError(
+                f"Expected `{name}` to be a whole number of at least 1, received: "
+                f"{name}={value!r}."
+            )
+    return int(epochs * steps_per_epoch)
+
 
 def _adam(rate: float, steps: int) -> Any:
-    schedule = keras.optimizers.schedules.CosineDecay(rate, int(steps))
+    schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
     return keras.optimizers.Adam(schedule)
 
 

@@ -12,8 +12,8 @@ Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
 # first runs had 1e-3 in place of 3e-2: it was the worst of all, and 1e-2 the best.
 RATES = (3e-3, 1e-2, 3e-2)
-# Where it chooses: at the first seed of its own size; of the usual budget for sizes that
-# differ in theirs alone.
+# Where it chooses: at the first seed of its own size; of the size with the usual budget
+# for those that differ in theirs alone.
 CHOSEN_AT = {
     **dict.fromkeys(("double", "triple", "long", "few"), "small"),
     "large_triple": "large",

@@ -45,21 +45,10 @@ def student_of(chosen: Contender, size: Size, teacher: Any) -> Any:
         scale=chosen.scale,
         kernel_quantizer=chosen.kernel_quantizer,
     )
-    if chosen.from_teacher:
-        rbcn.copy_weights(teacher, student)
-    if chosen.magnitude:
-        _scale_kernels(student, chosen.magnitude)
+    if chosen.from_teacher or chosen.magnitude:
+        source = teacher if chosen.from_teacher else student
+        rbcn.copy_weights(source, student, chosen.magnitude or None)
     return with_real(student, chosen.real)
-
-
-def _scale_kernels(student: Any, magnitude: float) -> None:
-    """Gives latent kernels another mean |W|, but for what the clip takes."""
-    for layer in student.layers:
-        if isinstance(layer, larq.layers.QuantConv2D):
-            kernel = layer.kernel * magnitude / tf.reduce_mean(tf.abs(layer.kernel))
-            layer.kernel.assign(tf.clip_by_value(kernel, -1.0, 1.0))
-        if isinstance(layer, rbcn.layers.RectifiedConv2D):
-            layer.reset_scale()
 
 
 @keras.utils.register_keras_serializable("study")
@@ -76,6 +65,8 @@ def with_real(student: Any, part: str) -> Any:
     """
     if not part:
         return student
+    if part == "both":
+        return rbcn.full_precision_counterpart(student)
 
     def clone(layer: Any) -> Any:
         config = layer.get_config()

@@ -250,6 +250,8 @@ def train(
     rescale: options.Rescale = None,
     validation_fraction: options.ValidationFraction = None,
     epochs: options.Epochs = 20,
+    pretrain_epochs: options.PretrainEpochs = 0,
+    pretrain_learning_rate: options.PretrainLearningRate = None,
     batch_size: options.BatchSize = 64,
     optimizer: options.Optimizer = "adam",
     learning_rate: options.LearningRate = None,
@@ -285,6 +287,8 @@ def train(
     config.yaml - the settings, to repeat the training with --config;
     binarization.json - what became of each layer, if the student was made of the
     teacher;
+    counterpart.keras, pretraining.csv - the network that the student started from, and
+    its losses and accuracies, with --pretrain-epochs;
     summary.json - how it ended, and what of, for export --provenance.
     """
     settings = dict(locals())  # All options, by their names.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from keras_rbcn._backend import keras, require_model, tf
+from keras_rbcn._counting import binary_weights
 from keras_rbcn.layers import RectifiedConv2D
 
 
-def copy_weights(teacher: Any, student: Any) -> list[str]:
+def copy_weights(
+    teacher: Any, student: Any, kernel_magnitude: float | None = None
+) -> list[str]:
     """Copies weights from a teacher to the layers of the same name in a student.
 
     A convolution's kernel becomes the latent kernel of the student's convolution, and
@@ -21,13 +24,19 @@ def copy_weights(teacher: Any, student: Any) -> list[str]:
     Args:
         teacher: Built Keras 2 model; it is not changed.
         student: Built Keras 2 model.
+        kernel_magnitude: What the mean |W| of each latent kernel that is copied is
+            scaled to, in (0, 1]; what then exceeds the layer's constraint is clipped.
+            None leaves kernels as they are. Signs stay, but those of larger kernels
+            flip later: 0.5 suits a start from `full_precision_counterpart`, and gained
+            nothing from another (docs/evidence.md).
 
     Returns:
         Names of the layers that were copied.
 
     Raises:
-        ValueError: If no layer has a counterpart, or if layers of one name hold
-            other weights or weights of other shapes; nothing is copied then.
+        ValueError: If no layer has a counterpart, if layers of one name hold other
+            weights or weights of other shapes, or for a `kernel_magnitude` outside of
+            (0, 1]; nothing is copied then.
 
     Example:
         >>> teacher = keras.Sequential(
@@ -39,6 +48,11 @@ def copy_weights(teacher: Any, student: Any) -> list[str]:
         >>> copy_weights(teacher, student)
         ['conv']
     """
+    if kernel_magnitude is not None and not 0 < kernel_magnitude <= 1:
+        raise ValueError(
+            "Expected `kernel_magnitude` to be None or to lie in (0, 1], since latent "
+            f"kernels are clipped to [-1, 1], received: {kernel_magnitude!r}."
+        )
     pairs = _pairs(require_model(teacher, "teacher"), require_model(student, "student"))
     if not pairs:
         raise ValueError(
@@ -49,9 +63,18 @@ def copy_weights(teacher: Any, student: Any) -> list[str]:
         values = _weights(source)
         for name, variable in _weights(target).items():
             variable.assign(tf.cast(values[name], variable.dtype))
+        if kernel_magnitude is not None:
+            _scale_kernels(target, kernel_magnitude)
         if isinstance(target, RectifiedConv2D):
             target.reset_scale()
     return [target.name for _, target in pairs]
+
+
+def _scale_kernels(layer: Any, magnitude: float) -> None:
+    """Gives a layer's latent kernels another mean |W|, but for what is clipped."""
+    for kernel in binary_weights(layer):
+        scaled = tf.math.divide_no_nan(kernel * magnitude, tf.reduce_mean(abs(kernel)))
+        kernel.assign(kernel.constraint(scaled) if kernel.constraint else scaled)
 
 
 def _pairs(teacher: Any, student: Any) -> list[tuple[Any, Any]]:

@@ -17,11 +17,18 @@ from outcomes import files_in
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
-from keras_rbcn import RBCNModel, binarize, recipes
+from keras_rbcn import (
+    RBCNModel,
+    binarize,
+    copy_weights,
+    full_precision_counterpart,
+    recipes,
+)
 from keras_rbcn._backend import keras
 from keras_rbcn.callbacks.log_file import LogFile
 from keras_rbcn.cli.train import run as run_module
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.training.description import weights_digest
 
 EPOCHS, BATCH, SEED = 2, 16, 3
 FILES = {
@@ -301,6 +308,53 @@ def test_without_a_teacher(train, tmp_path):
     assert "teacher" not in yaml.safe_load((tmp_path / "config.yaml").read_text())
     header = (tmp_path / "history.csv").read_text().splitlines()[0]
     assert "adversarial_loss" not in header
+
+
+@pytest.mark.parametrize("teacher", [None, "teacher.keras"])
+def test_a_start_from_the_counterpart(files, train, tmp_path, teacher):
+    settings = {"teacher": teacher, "pretrain_epochs": 3, "epochs": EPOCHS}
+    result = train(output=tmp_path, seed=SEED, **settings)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {
+        "counterpart.keras",
+        "pretraining.csv",
+    }
+    # What a user would write.
+    keras.utils.set_random_seed(SEED)
+    student = keras.models.load_model(files / "student.keras", compile=False)
+    counterpart = full_precision_counterpart(student)
+    recipe, steps = recipes.default(), 3  # 48 samples in batches of 16.
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    counterpart.compile(recipe.pretraining_optimizer(3, steps), loss, ["accuracy"])
+    data, test = (_scaled(TRAIN[0]), TRAIN[1]), (_scaled(TEST[0]), TEST[1])
+    fit = {"batch_size": BATCH, "validation_data": test, "verbose": 0}
+    accuracies = counterpart.fit(*data, epochs=3, **fit).history["val_accuracy"]
+    copy_weights(counterpart, student, recipe.pretrained_kernel_magnitude)
+    taught_by = teacher and keras.models.load_model(files / teacher, compile=False)
+    model = recipe.model(student, taught_by or counterpart)
+    model.compile(loss=loss, **recipe.compile_arguments(EPOCHS, steps))
+    model.fit(*data, epochs=EPOCHS, **fit)
+    _assert_same_weights(
+        _weights(tmp_path / "counterpart.keras"), counterpart.get_weights()
+    )
+    _assert_same_weights(_weights(tmp_path / "student.keras"), student.get_weights())
+    with open(tmp_path / "pretraining.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["val_accuracy"]) for row in rows] == accuracies
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert summary["counterpart_accuracy"] == accuracies[-1]
+    by_command = summary["teacher_accuracy"]
+    assert by_command == (accuracies[-1] if teacher is None else 1.0)
+    assert summary["teacher_sha256"] == weights_digest(model.teacher).hexdigest()
+    header = (tmp_path / "history.csv").read_text("utf-8").splitlines()[0]
+    assert "distillation_loss" in header
+
+
+def test_a_pretraining_that_fails_leaves_no_student(train, tmp_path):
+    settings = {"pretrain_epochs": 2, "pretrain_learning_rate": 1e38}
+    result = train(output=tmp_path, **settings)
+    _assert_user_error(result, "--pretrain-learning-rate", exit_code=1)
+    assert not (tmp_path / "student.keras").exists()
 
 
 # --- what it says and leaves ------------------------------------------------------
@@ -583,6 +637,9 @@ def test_a_log_that_cannot_be_written(train, tmp_path, monkeypatch):
         ({"batch_size": -1}, "--batch-size"),
         ({"learning_rate": 0}, "--learning-rate"),
         ({"learning_rate": "nan"}, "--learning-rate"),
+        ({"pretrain_epochs": -1}, "--pretrain-epochs"),
+        ({"pretrain_learning_rate": 0}, "--pretrain-learning-rate"),
+        ({"student": "teacher.keras", "pretrain_epochs": 1}, "to have 1-bit layers"),
         ({"optimizer": "lion"}, "--optimizer"),
         ({"schedule": "step"}, "--schedule"),
         ({"kernel_weight": -1}, "--kernel-weight -1.0"),

@@ -30,6 +30,8 @@ TYPED = {
     "rescale": ["-0.5", "1e0"],
     "validation_fraction": "0.25",
     "epochs": "7",
+    "pretrain_epochs": "3",
+    "pretrain_learning_rate": "2e-3",
     "batch_size": "8",
     "optimizer": "sgd",
     "learning_rate": "1e-5",
@@ -169,6 +171,9 @@ def test_a_recipe_decides_what_is_not_given(settings, name, tmp_path):
     assert found.as_recipe() == dataclasses.replace(untapped, settings=method)
     # What needs a teacher is off without one.
     assert settings(*REQUIRED, "--recipe", name).as_recipe() == recipe.without_teacher()
+    # Which the student's own counterpart may be.
+    found = settings(*REQUIRED, "--recipe", name, "--pretrain-epochs", "1")
+    assert found.as_recipe() == recipe
     default = settings(*with_teacher)
     assert (default.as_recipe() == recipe) == (name == "default")
 

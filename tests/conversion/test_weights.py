@@ -72,3 +72,38 @@ def test_nested_models_are_refused(teacher):
     outer = keras.Model(inputs, inner(inputs), name="outer")
     with pytest.raises(ValueError, match="'conv' is one"):
         rbcn.copy_weights(teacher, outer)
+
+
+@pytest.mark.parametrize("magnitude", [0.1, 0.5, 1.0])
+def test_latent_kernels_are_scaled_and_clipped(teacher, magnitude):
+    student = network(RectifiedConv2D, "student")
+    rbcn.copy_weights(teacher, student, kernel_magnitude=magnitude)
+    kernel = teacher.get_layer("conv").get_weights()[0].astype("float64")
+    expected = np.clip(kernel / np.abs(kernel).mean() * magnitude, -1, 1)
+    layer = student.get_layer("conv")
+    np.testing.assert_allclose(layer.latent_kernel, expected, rtol=1e-5)
+    np.testing.assert_allclose(layer.scale, np.abs(expected).mean((0, 1, 2)), rtol=1e-5)
+    # Real layers have nothing to flip.
+    for one, two in zip(
+        student.get_layer("scores").get_weights(),
+        teacher.get_layer("scores").get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_kernel_of_zeros_stays_one(teacher):
+    teacher.get_layer("conv").set_weights([np.zeros((3, 3, 2, 4)), np.zeros(4)])
+    student = network(RectifiedConv2D, "student")
+    rbcn.copy_weights(teacher, student, kernel_magnitude=0.5)
+    assert not np.any(student.get_layer("conv").latent_kernel)
+
+
+@pytest.mark.parametrize("magnitude", [0, -0.5, 1.5, np.nan])
+def test_magnitudes_that_no_kernel_has(teacher, magnitude):
+    student = network(RectifiedConv2D, "student")
+    before = student.get_weights()
+    with pytest.raises(ValueError, match=r"`kernel_magnitude` .* received: "):
+        rbcn.copy_weights(teacher, student, kernel_magnitude=magnitude)
+    for a, b in zip(student.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)

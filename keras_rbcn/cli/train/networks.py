@@ -11,7 +11,11 @@ from keras_rbcn._samples import input_signature
 from keras_rbcn.cli.errors import UserError, user_errors, warning_lines
 from keras_rbcn.cli.models import load_model
 from keras_rbcn.cli.train.settings import DEFAULT_STYLE, RunSettings
-from keras_rbcn.conversion import BinarizationReport, binarize
+from keras_rbcn.conversion import (
+    BinarizationReport,
+    binarize,
+    full_precision_counterpart,
+)
 from keras_rbcn.training.output_scores import outputs_from_logits
 
 MOMENTUM = 0.9
@@ -38,12 +42,15 @@ class Networks(NamedTuple):
     Args:
         rbcn: The `RBCNModel` of both; its teacher is None if there is none.
         report: Of the binarisation, if the student was made of the teacher.
+        counterpart: The student's full-precision counterpart, if the student is to
+            start from it.
         shape: Of the input, without the batch.
         classes: Number of scores.
     """
 
     rbcn: Any
     report: BinarizationReport | None
+    counterpart: Any
     shape: tuple[int, ...]
     classes: int
 
@@ -56,7 +63,7 @@ def load_networks(settings: RunSettings) -> Networks:
             fit each other.
     """
     teacher = settings.teacher and load_model(settings.teacher)
-    recipe, report = settings.as_recipe(), None
+    recipe, report, counterpart = settings.as_recipe(), None, None
     with _advice_for_options(), user_errors(), warning_lines():
         if settings.student is not None:
             student = load_model(settings.student)
@@ -68,13 +75,22 @@ def load_networks(settings: RunSettings) -> Networks:
                 kernel_quantizer=recipe.kernel_quantizer,
                 return_report=True,
             )
-        rbcn = recipe.model(student, teacher)
+        if settings.pretrain_epochs:
+            counterpart = full_precision_counterpart(student)
+        rbcn = recipe.model(
+            student,
+            counterpart if teacher is None else teacher,
+            check_teacher=teacher is not None,  # The counterpart is yet to be trained.
+        )
         shape, classes = _input_shape(student), _classes(student)
-    return Networks(rbcn, report, shape, classes)
+    return Networks(rbcn, report, counterpart, shape, classes)
 
 
-def compile_networks(rbcn: Any, settings: RunSettings, steps_per_epoch: int) -> None:
-    """Gives the `RBCNModel`, and its teacher, optimizer, losses and metrics."""
+def compile_networks(
+    networks: Networks, settings: RunSettings, steps_per_epoch: int
+) -> None:
+    """Gives all networks optimizers, losses and metrics."""
+    rbcn, counterpart = networks.rbcn, networks.counterpart
     arguments = settings.as_recipe().compile_arguments(settings.epochs, steps_per_epoch)
     arguments["optimizer"] = _optimizer(settings, settings.epochs * steps_per_epoch)
     for name, rate in (
@@ -85,13 +101,15 @@ def compile_networks(rbcn: Any, settings: RunSettings, steps_per_epoch: int) -> 
             arguments[name] = keras.optimizers.Adam(rate)
     with _advice_for_options(), user_errors():
         (from_logits,) = outputs_from_logits(rbcn.student, rbcn.student, None)
-        rbcn.compile(
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
-            metrics=[_accuracy()],
-            **arguments,
-        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+        rbcn.compile(loss=loss, metrics=[_accuracy()], **arguments)
     if rbcn.teacher is not None:
         rbcn.teacher.compile(metrics=[_accuracy()])
+    if counterpart is not None:
+        optimizer = settings.as_recipe().pretraining_optimizer(
+            settings.pretrain_epochs, steps_per_epoch
+        )
+        counterpart.compile(optimizer, loss, metrics=[_accuracy()])
 
 
 def _optimizer(settings: RunSettings, steps: int) -> Any:

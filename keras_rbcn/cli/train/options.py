@@ -33,8 +33,8 @@ Teacher = Annotated[
     Path | None,
     typer.Option(
         metavar="TEACHER.keras",
-        help="The trained full-precision network. Without it, the student trains with "
-        "rectification alone.",
+        help="The trained full-precision network. Without it, and without "
+        "--pretrain-epochs, the student trains with rectification alone.",
         rich_help_panel=_MODELS,
     ),
 ]
@@ -98,6 +98,19 @@ ValidationFraction = Annotated[
 
 Epochs = Annotated[
     int, typer.Option(min=1, help="Passes over the data.", rich_help_panel=_FIT)
+]
+PretrainEpochs = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Epochs for the student's full-precision counterpart, which the student "
+        "then starts from, and which is its teacher if there is no --teacher.",
+        rich_help_panel=_FIT,
+    ),
+]
+PretrainLearningRate = Annotated[
+    float | None,
+    _of_recipe("Of the counterpart's Adam at the start; it falls to 0.", _FIT),
 ]
 BatchSize = Annotated[
     int, typer.Option(min=1, help="Samples in a step.", rich_help_panel=_FIT)

@@ -39,6 +39,16 @@ class ResultFolder:
         return self.path / "binarization.json"
 
     @property
+    def counterpart(self) -> Path:
+        """The full-precision network that the student started from, if it did."""
+        return self.path / "counterpart.keras"
+
+    @property
+    def pretraining(self) -> Path:
+        """The losses and accuracies of that network, a line for each epoch."""
+        return self.path / "pretraining.csv"
+
+    @property
     def history(self) -> Path:
         """Losses and accuracies, a line for each epoch; grows while training."""
         return self.path / "history.csv"
@@ -69,6 +79,8 @@ class ResultFolder:
         return (
             self.config,
             self.binarization,
+            self.counterpart,
+            self.pretraining,
             self.history,
             self.log,
             self.plot,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +26,9 @@ from keras_rbcn.cli.train.data import (
     load_data,
     sample_count,
 )
+from keras_rbcn.cli.train.fitting import fit
 from keras_rbcn.cli.train.networks import Networks, compile_networks, load_networks
+from keras_rbcn.cli.train.pretraining import pretrain
 from keras_rbcn.cli.train.results import ResultFolder
 from keras_rbcn.cli.train.settings import RunSettings
 from keras_rbcn.conversion import BinarizationReport, check_binary_inputs
@@ -61,22 +61,33 @@ def run_training(settings: RunSettings) -> None:
     networks = load_networks(settings)
     rbcn = networks.rbcn
     splits = load_data(settings, networks.shape, networks.classes)
-    origin = _origin(settings, splits, rbcn.teacher)
+    digest = data_digest(settings, splits)
     steps = -(-sample_count(splits.train) // settings.batch_size)
-    compile_networks(rbcn, settings, steps)
+    compile_networks(networks, settings, steps)
     with _failures(splits, networks), warnings_at_once():
-        _warn_of_constant_signs(rbcn.student, splits)
-        teacher_accuracy = _teacher_accuracy(networks, splits, settings)
+        accuracies = _teacher_accuracy(networks, splits, settings)
         unfinished = folder.begin()
         write_text(unfinished.config, to_yaml(settings, unfinished.config.name))
         _write_report(networks.report, unfinished)
         start = time.perf_counter()
-        history = _fit(rbcn, settings, splits, unfinished)
+        accuracies |= pretrain(networks, settings, splits, unfinished)
+        _warn_of_constant_signs(rbcn.student, splits)
+        history = fit(
+            rbcn,
+            settings.epochs,
+            splits,
+            settings.batch_size,
+            unfinished.history,
+            "--learning-rate",
+            TrainingLog(unfinished.log),
+        )
     seconds = time.perf_counter() - start
     save_model(rbcn.student, unfinished.student)
-    summary = _summary(networks, splits, teacher_accuracy, history, seconds)
-    summary["student_sha256"] = weights_digest(rbcn.student).hexdigest()
-    summary |= origin
+    summary = {
+        **_summary(networks, splits, history, seconds),
+        **accuracies,
+        **_origin(settings, rbcn, digest),
+    }
     write_text(unfinished.summary, json.dumps(summary, indent=2) + "\n")
     _plot(unfinished)
     folder.finish()
@@ -119,11 +130,11 @@ def _warn_of_constant_signs(student: Any, splits: Splits) -> None:
 
 def _teacher_accuracy(
     networks: Networks, splits: Splits, settings: RunSettings
-) -> float | None:
+) -> dict[str, float | None]:
     """The teacher's accuracy, which shows whether the data are as it knows them."""
     teacher = networks.rbcn.teacher
-    if teacher is None:
-        return None
+    if teacher is None or teacher is networks.counterpart:
+        return {"teacher_accuracy": None}
     data = arguments(splits.test, settings.batch_size)
     accuracy = float(teacher.evaluate(**data, verbose=0, return_dict=True)["accuracy"])
     typer.echo(f"The teacher gets {_share(accuracy, splits)} right.")
@@ -141,7 +152,7 @@ def _teacher_accuracy(
             "are the data scaled as they were for its training (--rescale), and the "
             "classes in the same order?"
         )
-    return accuracy
+    return {"teacher_accuracy": accuracy}
 
 
 def _better_scale(
@@ -180,36 +191,6 @@ def _write_report(report: BinarizationReport | None, folder: ResultFolder) -> No
         )
 
 
-def _fit(
-    rbcn: Any, settings: RunSettings, splits: Splits, folder: ResultFolder
-) -> dict[str, list[float]]:
-    test = splits.test
-    try:
-        history = rbcn.fit(
-            **arguments(splits.train, settings.batch_size),
-            validation_data=test if isinstance(test, tf.data.Dataset) else tuple(test),
-            epochs=settings.epochs,
-            # Lines for a file or a pipe, a bar for a terminal.
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                keras.callbacks.CSVLogger(str(folder.history)),
-                TrainingLog(folder.log),
-                keras.callbacks.TerminateOnNaN(),
-            ],
-        ).history
-    except OSError as error:
-        raise UserError(
-            f"cannot write '{folder.history}': {error.strerror or error}."
-        ) from error
-    if not math.isfinite(history["loss"][-1] + history["val_loss"][-1]):
-        raise UserError(
-            f"the loss became NaN or infinite in epoch {len(history['loss'])}, and no "
-            "student was written: try a smaller --learning-rate.",
-            exit_code=FAILED,
-        )
-    return history
-
-
 def _plot(folder: ResultFolder) -> None:
     try:
         plot_training_log(folder.log, folder.plot)
@@ -217,12 +198,13 @@ def _plot(folder: ResultFolder) -> None:
         warn(f"there is no picture of the training: {error}")
 
 
-def _origin(settings: RunSettings, splits: Splits, teacher: Any) -> dict[str, Any]:
+def _origin(settings: RunSettings, rbcn: Any, data: str) -> dict[str, Any]:
     """What the student comes from, for those who ask for it later."""
-    digest = None if teacher is None else weights_digest(teacher).hexdigest()
+    teacher = rbcn.teacher
     return {
-        "teacher_sha256": digest,
-        "data_sha256": data_digest(settings, splits),
+        "student_sha256": weights_digest(rbcn.student).hexdigest(),
+        "teacher_sha256": teacher and weights_digest(teacher).hexdigest(),
+        "data_sha256": data,
         "settings": to_values(settings),
     }
 
@@ -230,7 +212,6 @@ def _origin(settings: RunSettings, splits: Splits, teacher: Any) -> dict[str, An
 def _summary(
     networks: Networks,
     splits: Splits,
-    teacher_accuracy: float | None,
     history: dict[str, list[float]],
     seconds: float,
 ) -> dict[str, Any]:
@@ -241,7 +222,6 @@ def _summary(
         "training_samples": sample_count(splits.train),
         "validation_samples": sample_count(splits.test),
         "classes": getattr(splits.train, "class_names", networks.classes),
-        "teacher_accuracy": teacher_accuracy,
         "accuracy": last["val_accuracy"],
         "last_epoch": last,
         "versions": installed_versions(),

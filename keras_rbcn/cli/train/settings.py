@@ -32,6 +32,8 @@ class RunSettings:
     rescale: tuple[float, float] | None
     validation_fraction: float | None
     epochs: int
+    pretrain_epochs: int
+    pretrain_learning_rate: float
     batch_size: int
     optimizer: str
     learning_rate: float
@@ -64,7 +66,7 @@ class RunSettings:
             options: All of `keras-rbcn train` but `config`, by their names.
         """
         recipe = RECIPES[options["recipe"]]()
-        if options["teacher"] is None:
+        if options["teacher"] is None and not options["pretrain_epochs"]:
             recipe = recipe.without_teacher()
         if options["taps"] == "none":
             recipe = recipe.without_taps()
@@ -72,6 +74,7 @@ class RunSettings:
             **recipe.settings.to_arguments(),
             "taps": recipe.taps or "none",
             "learning_rate": recipe.learning_rate,
+            "pretrain_learning_rate": recipe.pretraining_learning_rate,
             "strategy_b_learning_rate": recipe.strategy_b_learning_rate,
             "scale_learning_rate": recipe.scale_learning_rate,
         }
@@ -97,11 +100,14 @@ class RunSettings:
         for path in (self.teacher, self.student):
             if path is not None:
                 check_keras_file(path)
-        if not 0 < self.learning_rate < math.inf:
-            raise UserError(
-                "expected --learning-rate to be a positive number, received "
-                f"{self.learning_rate}."
-            )
+        for option, rate in (
+            ("--learning-rate", self.learning_rate),
+            ("--pretrain-learning-rate", self.pretrain_learning_rate),
+        ):
+            if not 0 < rate < math.inf:
+                raise UserError(
+                    f"expected {option} to be a positive number, received {rate}."
+                )
         for option, rate in (
             ("--strategy-b-learning-rate", self.strategy_b_learning_rate),
             ("--scale-learning-rate", self.scale_learning_rate),
@@ -118,9 +124,14 @@ class RunSettings:
             )
         with user_errors():
             TrainingSettings(**self.method).check(
-                has_taps=self.teacher is not None and self.taps != "none",
-                has_teacher=self.teacher is not None,
+                has_taps=self.has_teacher and self.taps != "none",
+                has_teacher=self.has_teacher,
             )
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the student is taught, if only by its counterpart."""
+        return self.teacher is not None or self.pretrain_epochs > 0
 
     @property
     def method(self) -> dict[str, Any]:
@@ -131,11 +142,14 @@ class RunSettings:
 
     def as_recipe(self) -> Recipe:
         """The recipe of this training."""
-        return Recipe(
-            TrainingSettings(**self.method),
-            [] if self.taps == "none" else self.taps,
-            self.learning_rate,
-            self.strategy_b_learning_rate,
-            self.scale_learning_rate,
-            self.kernel_quantizer or RECIPES[self.recipe]().kernel_quantizer,
+        recipe = RECIPES[self.recipe]()
+        return dataclasses.replace(
+            recipe,
+            settings=TrainingSettings(**self.method),
+            taps=[] if self.taps == "none" else self.taps,
+            learning_rate=self.learning_rate,
+            strategy_b_learning_rate=self.strategy_b_learning_rate,
+            scale_learning_rate=self.scale_learning_rate,
+            kernel_quantizer=self.kernel_quantizer or recipe.kernel_quantizer,
+            pretraining_learning_rate=self.pretrain_learning_rate,
         )
