@@ -16,6 +16,7 @@ LIKE_STUDENT_TAUGHT = "full precision, the student's blocks, distillation"
 # The same for as many epochs as the usual teacher; and without being taught.
 LIKE_STUDENT_TAUGHT_LONG = f"{LIKE_STUDENT_TAUGHT}, 20 epochs"
 LIKE_STUDENT_COPIED = "full precision, the student's blocks, from the usual teacher"
+LIKE_REACTNET = "full precision, ReActNet's blocks"
 PLAIN = "Bi-Real Net"
 
 # Behind the shortcuts: the student's has an addition for each convolution, the
@@ -126,6 +127,7 @@ TEACHERS = {
     LIKE_STUDENT_TAUGHT: _BLOCKS_TAUGHT,
     LIKE_STUDENT_TAUGHT_LONG: _replaced(_BLOCKS_TAUGHT, long=True),
     LIKE_STUDENT_COPIED: Contender("rbcn", _OFF, real="both", long=True),
+    LIKE_REACTNET: Contender("reactnet", real="both"),
 }
 CONTENDERS: dict[str, Contender] = {
     TEACHER: TEACHERS[TEACHER],
@@ -248,6 +250,9 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     },
     "R, pretrained, distillation": {
         "kernels of 0.8 at the start": _replaced(_RD, **_LIKE, magnitude=0.8),
+        "ReActNet": _replaced(
+            _RD, network="reactnet", teacher=LIKE_REACTNET, magnitude=0.5
+        ),
     },
     "R, distillation, teacher with the student's blocks, distillation": {
         "kernels of 0.3 at the start": _replaced(
