@@ -115,6 +115,7 @@ _RGD = _RG.with_settings(**_DISTILLED)
 # From its own blocks in full precision, which are its teacher, too. Larger kernels keep
 # their signs for longer.
 _PRETRAINED = {"teacher": LIKE_STUDENT, "magnitude": 0.5}
+_RGD_PRETRAINED = _replaced(_RGD, **_PRETRAINED)
 _RGB = _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1})
 _REACTNET = _replaced(_R, network="reactnet")
 _REACTNET_FULL = _replaced(_RGD, network="reactnet")
@@ -151,7 +152,7 @@ CONTENDERS: dict[str, Contender] = {
     "R+G, distillation": _RGD,
     "Bi-Real Net, pretrained, distillation": _replaced(_BIREAL_D, **_PRETRAINED),
     "R, pretrained, distillation": _replaced(_RD, **_PRETRAINED),
-    "R+G, pretrained, distillation": _replaced(_RGD, **_PRETRAINED),
+    "R+G, pretrained, distillation": _RGD_PRETRAINED,
     "ReActNet": _REACTNET,
     "ReActNet, R+G, distillation": _REACTNET_FULL,
 }
@@ -303,6 +304,14 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "feature matching 0.1 alone": _RGD.with_settings(**_MATCHED_LITTLE),
         "teacher with the student's blocks": _replaced(_RGD, **_LIKE),
         "teacher with the student's blocks and ReLUs": _replaced(_RGD, **_RELU),
+    },
+    "R+G, pretrained, distillation": {
+        "weight 0.001": _RGD_PRETRAINED.with_settings(adversarial_weight=0.001),
+        "fading": _RGD_PRETRAINED.with_settings(
+            adversarial_weight=Ramp(0.01, 0.0, epochs=5)
+        ),
+        "feature matching 0.1 alone": _RGD_PRETRAINED.with_settings(**_MATCHED_LITTLE),
+        "feature matching 1 alone": _RGD_PRETRAINED.with_settings(**_MATCHED_ALONE),
     },
     "R+G, weight 0.1": {
         "taps at stages": _replaced(_RG01, taps="stage"),

@@ -20,11 +20,14 @@ from keras_rbcn.tflite import TFLiteModel
 EPOCHS, SEED = 2, 3
 NAMES = [
     "full-precision teacher",
+    "full-precision counterpart",
     "1-bit plain",
     "1-bit rectified",
     "1-bit rectified + discriminators",
     "1-bit rectified + distillation",
+    "1-bit pretrained + distillation",
 ]
+TEACHERS = 2
 FILES = [
     "accuracy_and_size.png",
     "export_report.json",
@@ -98,13 +101,14 @@ def test_the_file_reaches_the_printed_accuracy(demo, results):
 
 def test_sizes_are_those_of_binary_and_of_real_kernels(results):
     sizes = {network["name"]: network["bytes"] for network in results["networks"]}
-    plain, *rectified = (sizes[name] for name in NAMES[1:])
+    plain, *rectified = (sizes[name] for name in NAMES[TEACHERS:])
     assert {*rectified} == {results["file"]["bytes"]}
     rectified = rectified[0]
     assert plain == pytest.approx(rectified, rel=0.01)
     # The four inner kernels have 9 * (2 * 32 * 32 + 32 * 64 + 64 * 64) weights.
     saved = 9 * (2 * 32 * 32 + 32 * 64 + 64 * 64) * (32 - 1) / 8
-    assert sizes[NAMES[0]] - plain == pytest.approx(saved, rel=0.05)
+    for teacher in NAMES[:TEACHERS]:
+        assert sizes[teacher] - plain == pytest.approx(saved, rel=0.05)
 
 
 def test_the_pictures_are_pictures(demo):
@@ -168,14 +172,16 @@ def _result(*correct):
     networks = [
         NetworkResult(
             name=name,
-            kind="student" if number else "teacher",
+            kind="student" if number >= TEACHERS else "teacher",
             correct=right,
             accuracy=right / 100,
             bytes=1000,
             seconds=1.0,
             history={},
         )
-        for number, (name, right) in enumerate(zip(NAMES, (100, *correct), strict=True))
+        for number, (name, right) in enumerate(
+            zip(NAMES, (100, 100, *correct), strict=True)
+        )
     ]
     file = FileResult("student.tflite", NAMES[-1], 98, 0.98, 1000, "", 100, 1e-6)
     return DemoResult(0, 25, 400, 100, networks, file, {})
@@ -185,16 +191,16 @@ def _result(*correct):
     ("correct", "said", "unsaid"),
     [
         (
-            (99, 97, 98, 98),
+            (99, 97, 98, 98, 98),
             ["'1-bit plain' (99 right", "weakest 97"],
             "'1-bit rectified'",
         ),
         (
-            (97, 98, 97, 98),
-            [f"'{NAMES[2]}' and '{NAMES[4]}' (98 right"],
+            (97, 98, 97, 98, 97),
+            [f"'{NAMES[3]}' and '{NAMES[5]}' (98 right"],
             "'1-bit plain'",
         ),
-        ((98, 98, 98, 98), ["All 1-bit students got 98"], "weakest"),
+        ((98, 98, 98, 98, 98), ["All 1-bit students got 98"], "weakest"),
     ],
 )
 def test_it_says_which_student_won_and_claims_nothing(correct, said, unsaid):

@@ -13,7 +13,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
 def test_the_examples_run(data, teacher, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names = {"student": student(), "teacher": teacher}
     names["images"], names["labels"] = data
     exec(compile(blocks[0], str(DOCUMENT), "exec"), names)

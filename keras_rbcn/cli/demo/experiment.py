@@ -17,7 +17,7 @@ from keras_rbcn.cli.demo.network import build_network, plain_convolution
 from keras_rbcn.cli.demo.plots import plot_accuracy_and_size, plot_curves
 from keras_rbcn.cli.demo.results import DemoResult, FileResult, NetworkResult
 from keras_rbcn.cli.files import written_beside
-from keras_rbcn.conversion import copy_weights
+from keras_rbcn.conversion import copy_weights, full_precision_counterpart
 from keras_rbcn.datasets import Splits, digits
 from keras_rbcn.export import ExportReport, export_tflite
 from keras_rbcn.layers import RectifiedConv2D
@@ -41,13 +41,14 @@ Progress = Callable[[str], None]
 def run_demo(
     output: Path, epochs: int = 25, seed: int = 0, progress: Progress = print
 ) -> DemoResult:
-    """Runs the demo: one teacher, four 1-bit students of it, one .tflite file.
+    """Runs the demo: two teachers, five 1-bit students of them, one .tflite file.
 
-    The students start from the teacher's kernels and have the same budget: plain larq,
-    rectified, rectified with feature discriminators, and rectified with distillation,
-    as `recipes.default` has it. The last one is left as `student.tflite`, after the
-    file was run on all test images; beside it are its export report, the results as
-    JSON and Markdown, and two plots.
+    Four students start from the kernels of a usual teacher and have the same budget:
+    plain larq, rectified, rectified with feature discriminators, and rectified with
+    distillation, as `recipes.default` has it. The last one has the same recipe, but
+    starts from its own full-precision counterpart, which is its teacher too. It is left
+    as `student.tflite`, after the file was run on all test images; beside it are its
+    export report, the results as JSON and Markdown, and two plots.
 
     For the same figures in each run, also call
     `tf.config.experimental.enable_op_determinism()` before.
@@ -115,6 +116,11 @@ class _Trainer:
         self._start()
         teacher = build_network(keras.layers.Conv2D, "teacher", activation=True)
         results = [self._fit(teacher, "full-precision teacher", recipe)]
+        counterpart = self._counterpart()
+        start = dataclasses.replace(
+            recipe, learning_rate=recipe.pretraining_learning_rate
+        )
+        results.append(self._fit(counterpart, "full-precision counterpart", start))
         plain = self._student(plain_convolution, teacher)
         results.append(self._fit(plain, "1-bit plain", recipe))
         student = self._student(RectifiedConv2D, teacher)
@@ -126,12 +132,22 @@ class _Trainer:
         ):
             student = self._student(RectifiedConv2D, teacher)
             results.append(self._fit(taught.model(student, teacher), name, taught))
+        magnitude = recipe.pretrained_kernel_magnitude
+        student = self._student(RectifiedConv2D, counterpart, magnitude)
+        model = recipe.model(student, counterpart)
+        results.append(self._fit(model, "1-bit pretrained + distillation", recipe))
         return results
 
-    def _student(self, convolution: Any, teacher: Any) -> Any:
+    def _counterpart(self) -> Any:
+        self._start()
+        return full_precision_counterpart(build_network(RectifiedConv2D, "student"))
+
+    def _student(
+        self, convolution: Any, teacher: Any, magnitude: float | None = None
+    ) -> Any:
         self._start()
         student = build_network(convolution, "student")
-        copy_weights(teacher, student)
+        copy_weights(teacher, student, magnitude)
         return student
 
     def _start(self) -> None:

@@ -9,9 +9,17 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
 from keras_rbcn.cli.demo.results import DemoResult
 
-# Grey for the reference, then colours that differ for colour-blind eyes too.
-_COLOURS = ("#555555", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_MARKERS = ("s", "o", "^", "D", "v")
+# Grey for the references, then colours that differ for colour-blind eyes too.
+_COLOURS = (
+    "#555555",
+    "#AAAAAA",
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+)
+_MARKERS = ("s", "P", "o", "^", "D", "v", "X")
 _DPI = 120
 
 

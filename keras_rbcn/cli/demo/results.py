@@ -72,7 +72,7 @@ class DemoResult:
         epochs: Of training of each network.
         train_images: Number of training images.
         test_images: Number of test images.
-        networks: The teacher, then the students.
+        networks: The teachers, then the students.
         file: The .tflite file of the last student.
         versions: Versions of Python and of the packages.
     """
@@ -159,7 +159,8 @@ def result_table(result: DemoResult) -> Table:
     for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right")
     rows = result.rows()
-    for number, row in enumerate(rows):
-        # Lines between teacher, students and file.
-        table.add_row(*row, end_section=number in (0, len(rows) - 2))
+    teachers = len(result.networks) - len(result.students)
+    for number, row in enumerate(rows, start=1):
+        # Lines between teachers, students and file.
+        table.add_row(*row, end_section=number in (teachers, len(result.networks)))
     return table
