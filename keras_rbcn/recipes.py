@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_rbcn._backend import keras
+from keras_rbcn._checks import check_positive_integer
 from keras_rbcn.training import RBCNModel
 from keras_rbcn.training.settings import TrainingSettings
 
@@ -84,8 +85,7 @@ class Recipe:
             steps_per_epoch: Batches in an epoch.
 
         Raises:
-            ValueError: If `epochs` or `steps_per_epoch` is no whole number of at
-                least 1.
+            ValueError: If `epochs` or `steps_per_epoch` is no positive integer.
 
         Example:
             >>> arguments = default().compile_arguments(epochs=10, steps_per_epoch=100)
@@ -120,13 +120,9 @@ class Recipe:
 
 
 def _steps(epochs: int, steps_per_epoch: int) -> int:
-    for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
-        if value != int(value) or value < 1:
-            raise ValueError(
-                f"Expected `{name}` to be a whole number of at least 1, received: "
-                f"{name}={value!r}."
-            )
-    return int(epochs * steps_per_epoch)
+    check_positive_integer("epochs", epochs)
+    check_positive_integer("steps_per_epoch", steps_per_epoch)
+    return int(epochs) * int(steps_per_epoch)
 
 
 def _adam(rate: float, steps: int) -> Any:

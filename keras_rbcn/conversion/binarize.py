@@ -161,7 +161,8 @@ def _check_layers(model: Any) -> None:
             [la for la in layers if isinstance(la, keras.layers.Lambda)],
         ),
         (
-            "no binarised layers: it is binarised already",
+            "no binarised layers: it is binarised already, or the full-precision "
+            "counterpart of a student, which starts from it by copy_weights",
             [la for la in layers if _is_quantized(la)],
         ),
         (

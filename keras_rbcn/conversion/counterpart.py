@@ -6,7 +6,7 @@ from typing import Any
 
 import larq
 
-from keras_rbcn._backend import keras, require_student
+from keras_rbcn._backend import keras, require_student, tfmot
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
 from keras_rbcn.conversion.flatten import rebuilt
 from keras_rbcn.layers import RectifiedConv2D
@@ -14,13 +14,13 @@ from keras_rbcn.layers import RectifiedConv2D
 _KERNEL_QUANTIZERS = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
 _QUANTIZERS = ("input_quantizer", *_KERNEL_QUANTIZERS)
 # Those whose values lie in [-1, 1], with a gradient where their inputs do.
-_SIGNS = (
+_SIGNS = {
     larq.quantizers.ApproxSign,
     larq.quantizers.MagnitudeAwareSign,
     larq.quantizers.SteSign,
     larq.quantizers.SteTern,
     larq.quantizers.SwishSign,
-)
+}
 _clip = larq.activations.hard_tanh
 
 
@@ -29,7 +29,8 @@ def full_precision_counterpart(student: Any, name: str | None = None) -> Any:
 
     Kernels are real, and where the student takes the signs of feature maps they are
     clipped to [-1, 1], which is as far as signs have a gradient. Everything else is the
-    student's: shortcuts, batch normalisations, paddings, names. A 1-bit student that
+    student's: shortcuts, batch normalisations, paddings, names, and the constraint that
+    keeps kernels in [-1, 1]; but for symbolic `add_loss`. A 1-bit student that
     starts from its trained counterpart, and is taught by it, does better than one that
     starts from a teacher with ReLUs (docs/evidence.md):
 
@@ -43,13 +44,15 @@ def full_precision_counterpart(student: Any, name: str | None = None) -> Any:
         name: Name of the copy; by default the student's with `_full_precision`.
 
     Returns:
-        A functional model, with weights of its own that begin as the student's.
+        A functional model, with weights of its own that begin as the student's. For a
+        student out of `binarize`, these are the teacher's.
 
     Raises:
         TypeError: If `student` is no Keras 2 model.
-        ValueError: If it has no 1-bit layer; if it is subclassed or not built, or a
-            layer cannot be copied; or if a quantizer remains, since it is no larq
-            quantizer with values from -1 to 1, or is inside of a wrapper.
+        ValueError: If it has no 1-bit layer, or layers in int8; if it is subclassed or
+            not built, or a layer cannot be copied; or if a quantizer would remain,
+            since it is no larq quantizer with values from -1 to 1, or belongs to a
+            layer within a layer, or to a subclass of `RectifiedConv2D`.
 
     Example:
         >>> student = keras.Sequential([
@@ -70,42 +73,59 @@ def full_precision_counterpart(student: Any, name: str | None = None) -> Any:
             f"Expected model '{student.name}' to have 1-bit layers, received none: it "
             "is in full precision as it is."
         )
+    _check_no_int8(student)
     copy, copies = rebuilt(student, _real, name or f"{student.name}_full_precision")
     left = _quantized(copy)
-    if left:  # Layers within layers, which have but copied configurations.
-        raise ValueError(_refusal(f"not in a wrapper, as of {left}"))
+    if left:
+        raise ValueError(_refusal(left))
     for layer, other in copies:
         _copy_weights(layer, other)
         other.trainable = layer.trainable
     return copy
 
 
+def _check_no_int8(student: Any) -> None:
+    wrapped = [
+        one.name for one in student.submodules if isinstance(one, tfmot.QuantizeWrapper)
+    ]
+    if wrapped:
+        raise ValueError(
+            f"Expected the layers of model '{student.name}' to compute in floating "
+            f"point, but {wrapped} are brought to int8. Take the student as it was "
+            "before that."
+        )
+
+
 def _real(layer: Any, name: str) -> Any:
     """The full-precision layer in the place of a layer."""
-    if isinstance(layer, _SIGNS):
-        return keras.layers.Activation(_clip, name=name)
+    if type(layer) in _SIGNS:
+        dtype = layer.get_config()["dtype"]
+        return keras.layers.Activation(_clip, name=name, dtype=dtype)
     changes = {
         argument: None
         for argument in _KERNEL_QUANTIZERS
         if getattr(layer, argument, None) is not None
     }
     of_inputs = getattr(layer, "input_quantizer", None)
-    if isinstance(of_inputs, _SIGNS):
+    if type(of_inputs) in _SIGNS:
         changes["input_quantizer"] = _clip
     elif of_inputs not in (None, _clip):
-        raise ValueError(_refusal(f"not {of_inputs} of layer '{layer.name}'"))
+        raise ValueError(_refusal([layer.name]))
     if not isinstance(layer, RectifiedConv2D):
         return copy_layer(layer, name=name, **changes)
+    if type(layer) is not RectifiedConv2D:  # Who knows what it computes.
+        raise ValueError(_refusal([layer.name]))
     config = {**layer.get_config(), "name": name, **changes}
     del config["scale"]
     return larq.layers.QuantConv2D.from_config(config)
 
 
-def _refusal(received: str) -> str:
+def _refusal(names: list[str]) -> str:
     return (
-        "Expected quantizers of inputs to be of larq and to have values from -1 to 1, "
-        f"{received}. Build the full-precision network by hand, with the student's "
-        "names for its layers."
+        "Expected quantizers of larq's own classes, those of inputs with values from "
+        "-1 to 1, in layers of the model itself and of no class derived from "
+        f"RectifiedConv2D; otherwise they would remain, as in {names}. Build the "
+        "full-precision network by hand, with the student's names for its layers."
     )
 
 

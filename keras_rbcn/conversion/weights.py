@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
-from keras_rbcn._backend import keras, require_model, tf
+from keras_rbcn._backend import keras, require_model, require_student, tf
 from keras_rbcn._counting import binary_weights
 from keras_rbcn.layers import RectifiedConv2D
 
@@ -23,20 +24,23 @@ def copy_weights(
 
     Args:
         teacher: Built Keras 2 model; it is not changed.
-        student: Built Keras 2 model.
+        student: Built Keras 2 model, or the `RBCNModel` of one.
         kernel_magnitude: What the mean |W| of each latent kernel that is copied is
             scaled to, in (0, 1]; what then exceeds the layer's constraint is clipped.
             None leaves kernels as they are. Signs stay, but those of larger kernels
             flip later: 0.5 suits a start from `full_precision_counterpart`, and gained
-            nothing from another (docs/evidence.md).
+            nothing from another (docs/evidence.md). Scales grow with their kernels,
+            which batch normalisations take in with the first steps of training.
 
     Returns:
         Names of the layers that were copied.
 
     Raises:
+        TypeError: If one is no Keras 2 model.
         ValueError: If no layer has a counterpart, if layers of one name hold other
-            weights or weights of other shapes, or for a `kernel_magnitude` outside of
-            (0, 1]; nothing is copied then.
+            weights or weights of other shapes, if a model is not built or has models
+            within, or for a `kernel_magnitude` outside of (0, 1]; nothing is copied
+            then.
 
     Example:
         >>> teacher = keras.Sequential(
@@ -48,12 +52,12 @@ def copy_weights(
         >>> copy_weights(teacher, student)
         ['conv']
     """
-    if kernel_magnitude is not None and not 0 < kernel_magnitude <= 1:
-        raise ValueError(
-            "Expected `kernel_magnitude` to be None or to lie in (0, 1], since latent "
-            f"kernels are clipped to [-1, 1], received: {kernel_magnitude!r}."
-        )
-    pairs = _pairs(require_model(teacher, "teacher"), require_model(student, "student"))
+    teacher = require_model(teacher, "teacher")
+    student = require_student(student, "student")
+    _check_magnitude(kernel_magnitude)
+    for model in (teacher, student):
+        _check_model(model)
+    pairs = _pairs(teacher, student)
     if not pairs:
         raise ValueError(
             "Expected teacher and student to have layers with weights of the same "
@@ -68,6 +72,32 @@ def copy_weights(
         if isinstance(target, RectifiedConv2D):
             target.reset_scale()
     return [target.name for _, target in pairs]
+
+
+def _check_magnitude(magnitude: Any) -> None:
+    if magnitude is None:
+        return
+    is_number = isinstance(magnitude, numbers.Real) and not isinstance(magnitude, bool)
+    if not is_number or not 0 < magnitude <= 1:
+        raise ValueError(
+            "Expected `kernel_magnitude` to be None or a number in (0, 1], as latent "
+            f"kernels are clipped to [-1, 1], received: kernel_magnitude={magnitude!r}."
+        )
+
+
+def _check_model(model: Any) -> None:
+    if not model.built:
+        raise ValueError(
+            f"Expected model '{model.name}' to be built; give it an input shape, or "
+            "call it on data first."
+        )
+    nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+    if nested:
+        raise ValueError(
+            f"Expected model '{model.name}' to have no models within, found: {nested}. "
+            "Take flat = keras_rbcn.flatten(model), a copy without them, in its place, "
+            "or copy the weights of the models within one by one."
+        )
 
 
 def _scale_kernels(layer: Any, magnitude: float) -> None:
@@ -104,15 +134,7 @@ def _shapes(layer: Any) -> dict[str, tuple[int, ...]]:
 
 def _weights(layer: Any) -> dict[str, Any]:
     """The weights by their name within the layer; a scale is computed, not copied."""
-    if isinstance(layer, keras.Model):
-        raise ValueError(
-            f"Expected models without nested models; '{layer.name}' is one. Copy its "
-            "layers' weights by calling copy_weights on the inner models."
-        )
-    weights = {
-        weight.name.partition(":")[0].removeprefix(f"{layer.name}/"): weight
-        for weight in layer.weights
-    }
+    weights = {_name_within(layer, weight): weight for weight in layer.weights}
     if len(weights) != len(layer.weights):
         raise ValueError(
             f"Expected the weights of layer '{layer.name}' to have names of their own, "
@@ -122,3 +144,12 @@ def _weights(layer: Any) -> dict[str, Any]:
     if isinstance(layer, RectifiedConv2D):
         del weights["scale"]
     return weights
+
+
+def _name_within(layer: Any, weight: Any) -> str:
+    """A weight's name without that of its layer, which it mostly begins with.
+
+    In a subclassed model, it begins with that of the model.
+    """
+    path = "/" + weight.name.partition(":")[0]
+    return str(path.rpartition(f"/{layer.name}/")[-1].removeprefix("/"))

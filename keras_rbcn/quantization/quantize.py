@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_rbcn._backend import require_student, tfmot
 from keras_rbcn._checks import check_positive_integer
+from keras_rbcn._counting import binary_weights
 from keras_rbcn._samples import first_samples, input_signature
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
 from keras_rbcn.conversion.flatten import flatten, rebuilt
@@ -120,7 +121,7 @@ def layers_left_real(model: Any) -> list[Any]:
         if has_kernel(one)
         and not isinstance(one, QuantizedLayer)
         and one not in inside
-        and getattr(one, "input_quantizer", None) is None
+        and not binary_weights(one)
     ]
 
 

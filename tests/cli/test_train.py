@@ -357,6 +357,28 @@ def test_a_pretraining_that_fails_leaves_no_student(train, tmp_path):
     assert not (tmp_path / "student.keras").exists()
 
 
+def test_a_counterpart_of_a_training_that_failed_is_kept_for_the_next(train, tmp_path):
+    settings = {"pretrain_epochs": 1, "learning_rate": 1e38}
+    result = train(output=tmp_path, **settings)
+    _assert_user_error(result, "--learning-rate", exit_code=1)
+    counterpart = tmp_path / "unfinished" / "counterpart.keras"
+    result = train(output=tmp_path, teacher=counterpart, overwrite=())
+    _assert_user_error(result, str(counterpart))
+    assert counterpart.exists()
+    result = train(output=tmp_path / "new", teacher=counterpart)
+    assert result.exit_code == 0, result.output
+
+
+def test_models_within_have_no_start(train, tmp_path):
+    inputs = keras.Input((6, 6, 1))
+    outer = keras.Model(inputs, network(RectifiedConv2D, "inner")(inputs))
+    outer.save(tmp_path / "outer.keras")
+    settings = {"student": tmp_path / "outer.keras", "taps": "none"}
+    result = train(output=tmp_path / "out", pretrain_epochs=1, **settings)
+    _assert_user_error(result, "no models within, found: ['inner']", "flatten")
+    assert not (tmp_path / "out").exists()
+
+
 # --- what it says and leaves ------------------------------------------------------
 
 

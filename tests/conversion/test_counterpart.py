@@ -197,6 +197,10 @@ def own_sign(x):
     return tf.sign(x)
 
 
+class OwnConvolution(RectifiedConv2D):
+    """Computes who knows what."""
+
+
 REFUSED = {
     "of two bits": lambda: larq.layers.QuantConv2D(
         3, 3, input_quantizer=larq.quantizers.DoReFa(2), name="conv"
@@ -207,6 +211,10 @@ REFUSED = {
     "a function": lambda: larq.layers.QuantConv2D(
         3, 3, input_quantizer=own_sign, name="conv"
     ),
+    "a subclass": lambda: OwnConvolution(3, 3, name="conv"),
+    "of two bits, by itself": lambda: larq.quantizers.DoReFa(
+        2, mode="activations", name="conv"
+    ),
     "in a wrapper": lambda: keras.layers.TimeDistributed(
         quantized(larq.layers.QuantDense, 3, name="conv")
     ),
@@ -216,8 +224,32 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_quantizers_that_would_remain_are_refused(kind):
     student = student_of(REFUSED[kind]())
-    with pytest.raises(ValueError, match=r"'conv'.*Build the full-precision"):
+    with pytest.raises(ValueError, match=r"as in \['conv'\]\. Build"):
         rbcn.full_precision_counterpart(student)
+
+
+def test_layers_in_int8_are_refused():
+    student = student_of(
+        keras.layers.Conv2D(3, 3, name="first"), RectifiedConv2D(3, 3, name="conv")
+    )
+    small = rbcn.quantize_real_layers(student, IMAGES)
+    with pytest.raises(ValueError, match=r"\['first'\] are brought to int8"):
+        rbcn.full_precision_counterpart(small)
+
+
+def test_a_sign_keeps_its_policy():
+    sign = larq.quantizers.SteSign(dtype="bfloat16", name="sign")
+    student = student_of(sign, keras.layers.Dense(3, dtype="bfloat16"))
+    counterpart = rbcn.full_precision_counterpart(student)
+    assert counterpart.get_layer("sign").compute_dtype == "bfloat16"
+
+
+def test_it_is_no_teacher_to_binarize_again():
+    student = student_of(
+        keras.layers.Conv2D(3, 3, name="first"), RectifiedConv2D(3, 3, name="conv")
+    )
+    with pytest.raises(ValueError, match="counterpart of a student"):
+        rbcn.binarize(rbcn.full_precision_counterpart(student))
 
 
 def test_what_is_no_model_is_refused():

@@ -68,10 +68,56 @@ def test_models_without_common_names_are_refused(teacher):
 
 def test_nested_models_are_refused(teacher):
     inputs = keras.Input((6, 6, 2))
-    inner = network(RectifiedConv2D, "conv")
-    outer = keras.Model(inputs, inner(inputs), name="outer")
-    with pytest.raises(ValueError, match="'conv' is one"):
+    inner = network(RectifiedConv2D, "inner")
+    x = keras.layers.Dense(3, name="scores")(inner(inputs))
+    outer = keras.Model(inputs, x, name="outer")
+    before = outer.get_weights()
+    with pytest.raises(ValueError, match=r"'outer' .* found: \['inner'\]\. .*flatten"):
         rbcn.copy_weights(teacher, outer)
+    for a, b in zip(outer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="'outer'"):
+        rbcn.copy_weights(outer, network(RectifiedConv2D, "student"))
+
+
+def test_models_that_are_not_built_are_refused(teacher):
+    student = keras.Sequential([RectifiedConv2D(4, 3, name="conv")], name="late")
+    with pytest.raises(ValueError, match="'late' to be built"):
+        rbcn.copy_weights(teacher, student)
+
+
+def test_subclassed_models_and_the_one_that_trains(teacher):
+    class Student(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = RectifiedConv2D(4, 3, name="conv")
+
+        def call(self, inputs):
+            return self.conv(inputs)
+
+    student = Student()
+    student.build((None, 6, 6, 2))
+    assert rbcn.copy_weights(teacher, student) == ["conv"]
+    kernel = teacher.get_layer("conv").get_weights()[0]
+    np.testing.assert_array_equal(student.conv.latent_kernel, kernel)
+    student = network(RectifiedConv2D, "student")
+    copied = rbcn.copy_weights(teacher, rbcn.RBCNModel(student))
+    assert copied == ["conv", "norm", "scores"]
+    np.testing.assert_array_equal(student.get_layer("conv").latent_kernel, kernel)
+
+
+def test_weights_of_layers_within_layers_keep_their_names():
+    """Of a layer whose name another one ends with."""
+
+    def model():
+        inputs = keras.Input((5, 4))
+        layer = keras.layers.MultiHeadAttention(2, 3, name="y")
+        return keras.Model(inputs, layer(inputs, inputs))
+
+    source, target = model(), model()
+    assert rbcn.copy_weights(source, target) == ["y"]
+    for a, b in zip(source.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("magnitude", [0.1, 0.5, 1.0])
@@ -99,7 +145,7 @@ def test_a_kernel_of_zeros_stays_one(teacher):
     assert not np.any(student.get_layer("conv").latent_kernel)
 
 
-@pytest.mark.parametrize("magnitude", [0, -0.5, 1.5, np.nan])
+@pytest.mark.parametrize("magnitude", [0, -0.5, 1.5, np.nan, True, "0.5", [0.5]])
 def test_magnitudes_that_no_kernel_has(teacher, magnitude):
     student = network(RectifiedConv2D, "student")
     before = student.get_weights()

@@ -14,6 +14,7 @@ from keras_rbcn.cli.train.settings import DEFAULT_STYLE, RunSettings
 from keras_rbcn.conversion import (
     BinarizationReport,
     binarize,
+    copy_weights,
     full_precision_counterpart,
 )
 from keras_rbcn.training.output_scores import outputs_from_logits
@@ -77,6 +78,8 @@ def load_networks(settings: RunSettings) -> Networks:
             )
         if settings.pretrain_epochs:
             counterpart = full_precision_counterpart(student)
+            # Refuses before any training what it would refuse behind it.
+            copy_weights(counterpart, student)
         rbcn = recipe.model(
             student,
             counterpart if teacher is None else teacher,

@@ -100,10 +100,9 @@ class ResultFolder:
         """
         check_output_folder(self.path)
         check_output_folder(self.unfinished.path)
-        if not self.path.exists():
-            return
-        for file in self.files:
-            check_output(file, *inputs)
+        for folder in (self, self.unfinished):
+            for file in folder.files if folder.path.exists() else ():
+                check_output(file, *inputs)
         found = [file.name for file in self.files if file.exists()]
         if found and not overwrite:
             raise UserError(
