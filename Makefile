@@ -48,7 +48,8 @@ evidence: $(READY)
 	$(STUDY) --size small --seeds 0
 	$(STUDY) --size small --best-rate
 	$(STUDY) --size small --teachers --contender "$(BLOCKS) with ReLUs" --rates 3e-3
-	$(STUDY) --size small --teachers --contender "$(BLOCKS), distillation" --rates 1e-2
+	$(STUDY) --size small --teachers --rates 1e-2 --contender "$(BLOCKS), distillation" \
+	  "$(BLOCKS), from the usual teacher" "full precision, ReActNet's blocks"
 	$(STUDY) --size small --seeds 0 --questions --best-rate
 	$(STUDY) --size double --seeds 0 --best-rate --contender $(STARTS)
 	$(STUDY) --size triple --seeds 0 --best-rate --contender "R, distillation"
@@ -58,6 +59,8 @@ evidence: $(READY)
 	$(STUDY) --size large --teachers
 	$(STUDY) --size large --seeds 0 --rates 1e-2 3e-2
 	$(STUDY) --size large --best-rate
+	$(STUDY) --size large --rates 3e-2 --contender "R+G, pretrained, distillation"
+	$(STUDY) --size large_triple --seeds 0 --best-rate --contender "R, distillation"
 	$(STUDY) --size large --best-rate --contender "R, distillation, slow scales" \
 	  "R+G, distillation, slow scales"
 	for size in small large; do \

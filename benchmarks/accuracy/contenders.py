@@ -13,8 +13,7 @@ LIKE_STUDENT = "full precision, the student's blocks"
 LIKE_STUDENT_RELU = "full precision, the student's blocks with ReLUs"
 # The first of these two, started from the usual teacher, and taught by it.
 LIKE_STUDENT_TAUGHT = "full precision, the student's blocks, distillation"
-# The same for as many epochs as the usual teacher; and without being taught.
-LIKE_STUDENT_TAUGHT_LONG = f"{LIKE_STUDENT_TAUGHT}, 20 epochs"
+# The same without being taught, for as many epochs as the usual teacher.
 LIKE_STUDENT_COPIED = "full precision, the student's blocks, from the usual teacher"
 LIKE_REACTNET = "full precision, ReActNet's blocks"
 PLAIN = "Bi-Real Net"
@@ -119,14 +118,11 @@ _RGD_PRETRAINED = _replaced(_RGD, **_PRETRAINED)
 _RGB = _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1})
 _REACTNET = _replaced(_R, network="reactnet")
 _REACTNET_FULL = _replaced(_RGD, network="reactnet")
-_BLOCKS_TAUGHT = Contender("rbcn", {**_OFF, **_DISTILLED}, real="both")
-
 TEACHERS = {
     TEACHER: Contender("full_precision"),
     LIKE_STUDENT: Contender("rbcn", real="both"),
     LIKE_STUDENT_RELU: Contender("rbcn", real="both, ReLU"),
-    LIKE_STUDENT_TAUGHT: _BLOCKS_TAUGHT,
-    LIKE_STUDENT_TAUGHT_LONG: _replaced(_BLOCKS_TAUGHT, long=True),
+    LIKE_STUDENT_TAUGHT: Contender("rbcn", {**_OFF, **_DISTILLED}, real="both"),
     LIKE_STUDENT_COPIED: Contender("rbcn", _OFF, real="both", long=True),
     LIKE_REACTNET: Contender("reactnet", real="both"),
 }
@@ -240,9 +236,6 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         ),
         "start from the student's blocks, distillation": _replaced(
             _RD, start=LIKE_STUDENT_TAUGHT
-        ),
-        "start from the student's blocks, distillation, 20 epochs": _replaced(
-            _RD, start=LIKE_STUDENT_TAUGHT_LONG
         ),
         "start from the student's blocks, from the usual teacher": _replaced(
             _RD, start=LIKE_STUDENT_COPIED

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from contenders import LIKE_STUDENT, LIKE_STUDENT_RELU, PLAIN, TEACHER
+from contenders import (
+    LIKE_STUDENT,
+    LIKE_STUDENT_COPIED,
+    LIKE_STUDENT_RELU,
+    LIKE_STUDENT_TAUGHT,
+    PLAIN,
+    TEACHER,
+)
 from lines import Rows, best_rate, of
 from scores import Score, share_closed
 
@@ -171,40 +178,79 @@ FINDINGS = (
         much=Runs("R, distillation, weight 3", 3e-2),
     ),
     Finding(
-        "**A start from the student's own blocks gains no more than the epochs "
-        "it takes.** Bi-Real Net's paper (arXiv 1808.00278) starts from a network with "
-        "clips in place of ReLUs. The student's blocks in full precision, with inputs "
-        "clipped where the student takes signs, have {blocks} when trained from "
-        "scratch for as long as the teacher. A student that starts from them has "
-        "{started} with distillation from the usual teacher and {taught} with that "
-        "from them, and {usual} with the usual start: it is the start that counts. "
-        "Blocks with ReLUs have {relu}, and are no better a start than the usual one "
-        "({relu_started}). With kernels scaled up to 0.5 on average, so that their "
-        "signs hold longer, it is {pretrained}; from the usual start such kernels "
-        "have {larger}. But the start takes 20 epochs. With 30 epochs behind the usual "
-        "one a student has {triple}, as many epochs as the pretrained one's in all. "
-        "With 20 it has {double}, with 20 behind the other start {double_started}, "
-        "and with 40 behind the usual one {long}. In the large networks pretraining "
-        "brings {large}, where R with distillation has {large_usual}; whether as many "
-        "epochs would bring as much was not asked there.",
-        large=Runs("R, pretrained, distillation", 3e-2, "large"),
-        large_usual=Runs("R, distillation", 3e-2, "large"),
+        "**Where the student starts gains more than any loss.** Bi-Real Net's paper "
+        "(arXiv 1808.00278) starts from a network with clips in place of ReLUs. The "
+        "student's blocks in full precision, with inputs clipped where the student "
+        "takes signs, have {blocks} when trained from scratch for as long as the "
+        "teacher. A student that starts from them has {started} with distillation from "
+        "the usual teacher and {taught} with that from them, and {usual} with the "
+        "usual start: it is the start that counts. With kernels scaled up to 0.5 on "
+        "average, so that their signs hold longer, it is {pretrained}; from the usual "
+        "start such kernels have {larger}. In the large networks the student has "
+        "{large}, and {large_usual} with the usual start.",
         blocks=Runs(LIKE_STUDENT, 1e-2),
-        relu=Runs(LIKE_STUDENT_RELU, 3e-3),
-        usual=Runs("R, distillation", 3e-2),
         started=Runs("R, distillation, start from the student's blocks", 3e-2),
         taught=Runs("R, distillation, teacher with the student's blocks", 3e-2),
+        usual=Runs("R, distillation", 3e-2),
+        pretrained=Runs("R, pretrained, distillation", 3e-2),
+        larger=Runs("R, distillation, kernels of 0.5 at the start", 3e-2),
+        large=Runs("R, pretrained, distillation", 3e-2, "large"),
+        large_usual=Runs("R, distillation", 3e-2, "large"),
+    ),
+    Finding(
+        "**What makes a good start.** The same blocks with ReLUs are better networks, "
+        "{relu}, but no better a start than the usual one: {relu_started}. It need not "
+        "be from scratch: blocks that start from the usual teacher's kernels and train "
+        "for as many epochs have {copied}, and a student that starts from them "
+        "{copied_started} (kernels not scaled, as in {started} from scratch). But it "
+        "takes epochs in full precision: after 10, taught by the usual teacher, the "
+        "blocks have {short}, and the student {short_started}.",
+        relu=Runs(LIKE_STUDENT_RELU, 3e-3),
         relu_started=Runs(
             "R, distillation, teacher with the student's blocks and ReLUs", 3e-2
         ),
-        double=Runs("R, distillation", 3e-2, "double"),
+        copied=Runs(LIKE_STUDENT_COPIED, 1e-2),
+        copied_started=Runs(
+            "R, distillation, start from the student's blocks, from the usual teacher",
+            3e-2,
+        ),
+        started=Runs("R, distillation, start from the student's blocks", 3e-2),
+        short=Runs(LIKE_STUDENT_TAUGHT, 1e-2),
+        short_started=Runs(
+            "R, distillation, start from the student's blocks, distillation", 3e-2
+        ),
+    ),
+    Finding(
+        "**What a good start costs.** Nothing to those who train the student's blocks "
+        "in the place of another teacher. To those who have a teacher, 20 epochs. With "
+        "these behind the usual start, 30 in place of 10, the small student has "
+        "{triple}, and {pretrained} with the other start; the large one {large_triple} "
+        "and {large}. With 20 epochs behind each start the small one has {double} and "
+        "{double_started}, with 40 behind the usual one {long}.",
         triple=Runs("R, distillation", 3e-2, "triple"),
+        pretrained=Runs("R, pretrained, distillation", 3e-2),
+        large_triple=Runs("R, distillation", 3e-2, "large_triple"),
+        large=Runs("R, pretrained, distillation", 3e-2, "large"),
+        double=Runs("R, distillation", 3e-2, "double"),
         double_started=Runs(
             "R, distillation, start from the student's blocks", 3e-2, "double"
         ),
-        pretrained=Runs("R, pretrained, distillation", 3e-2),
-        larger=Runs("R, distillation, kernels of 0.5 at the start", 3e-2),
         long=Runs("R, distillation", 3e-2, "long"),
+    ),
+    Finding(
+        "**Discriminators pay no better behind a good start,** where teacher and "
+        "student have the same blocks, and their feature maps stand for the same: in "
+        "the small networks R has {alone} without them and {judged} with them, in the "
+        "large ones {large} and {large_judged}. With a tenth of their weight it is "
+        "{less}, with the hidden features alone {matched} (weight 0.1) and {more} "
+        "(weight 1).",
+        alone=Runs("R, pretrained, distillation", 3e-2),
+        judged=Runs("R+G, pretrained, distillation", 3e-2),
+        large=Runs("R, pretrained, distillation", 3e-2, "large"),
+        large_judged=Runs("R+G, pretrained, distillation", 3e-2, "large"),
+        less=Runs("R+G, pretrained, distillation, weight 0.001", 3e-2),
+        matched=Runs("R+G, pretrained, distillation, feature matching 0.1 alone", 3e-2),
+        more=Runs("R+G, pretrained, distillation, feature matching 1 alone", 3e-2),
     ),
     Finding(
         "**What keeps the students from the teacher is capacity and the number of "
