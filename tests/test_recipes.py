@@ -87,48 +87,62 @@ def test_rates_fall_to_zero_at_the_end(teacher, data):
     assert int(arguments["strategy_b_optimizer"].iterations) == EPOCHS
 
 
-# Rows of the docstring's tables: contender, learning rate, number of seeds.
-ACCURACIES = {
-    "full-precision teacher (20 epochs, one seed)": (contenders.TEACHER, 3e-3, 1),
-    "Bi-Real Net, learning rate 1e-2": ("Bi-Real Net", 1e-2, 3),
-    "Bi-Real Net, distillation": ("Bi-Real Net, distillation", 3e-2, 3),
-    "R (rectification, no kernel loss)": ("R", 3e-2, 3),
-    "R, distillation: this recipe": ("R, distillation", 3e-2, 3),
-    "R+G (discriminators), adversarial weight 0.01": ("R+G", 3e-2, 3),
-    "R+G, distillation": ("R+G, distillation", 3e-2, 3),
-    "R, distillation, pretrained for 20 epochs more": (
-        "R, pretrained, distillation",
-        3e-2,
-        3,
-    ),
-    "Bi-Real Net, learning rate 1e-3": ("Bi-Real Net", 1e-3, 1),
-    "Bi-Real Net": ("Bi-Real Net", 3e-2, 1),
-    "R": ("R", 3e-2, 1),
-    "R, approx_sign kernels": ("R, approx_sign kernels", 3e-2, 1),
-    "R, approx_sign kernels, 1e-2": ("R, approx_sign kernels", 1e-2, 1),
-    "the same, kernel loss with its full gradient": (
+# Rows of the docstring's tables: contender, learning rate, number of seeds, size.
+PRETRAINED = "this recipe, from its counterpart (20 epochs)"
+RECIPE = "R, distillation: this recipe"
+LONGER = "this recipe, 30 epochs (one seed)"
+FULL_PRECISION = "full-precision teacher (20 epochs, one seed)"
+ACCURACIES = [
+    (FULL_PRECISION, contenders.TEACHER, 3e-3, 1, "small"),
+    ("Bi-Real Net, learning rate 1e-2", "Bi-Real Net", 1e-2, 3, "small"),
+    ("Bi-Real Net, distillation", "Bi-Real Net, distillation", 3e-2, 3, "small"),
+    ("R (rectification, no kernel loss)", "R", 3e-2, 3, "small"),
+    (RECIPE, "R, distillation", 3e-2, 3, "small"),
+    ("R+G (discriminators), adversarial weight 0.01", "R+G", 3e-2, 3, "small"),
+    ("R+G, distillation", "R+G, distillation", 3e-2, 3, "small"),
+    (LONGER, "R, distillation", 3e-2, 1, "triple"),
+    (PRETRAINED, "R, pretrained, distillation", 3e-2, 3, "small"),
+    (FULL_PRECISION, contenders.TEACHER, 3e-3, 1, "large"),
+    ("Bi-Real Net, learning rate 1e-2", "Bi-Real Net", 1e-2, 3, "large"),
+    ("Bi-Real Net, distillation", "Bi-Real Net, distillation", 3e-2, 3, "large"),
+    (RECIPE, "R, distillation", 3e-2, 3, "large"),
+    ("R+G, distillation", "R+G, distillation", 3e-2, 3, "large"),
+    (LONGER, "R, distillation", 3e-2, 1, "large_triple"),
+    (PRETRAINED, "R, pretrained, distillation", 3e-2, 3, "large"),
+    ("Bi-Real Net, learning rate 1e-3", "Bi-Real Net", 1e-3, 1, "small"),
+    ("Bi-Real Net", "Bi-Real Net", 3e-2, 1, "small"),
+    ("R", "R", 3e-2, 1, "small"),
+    ("R, approx_sign kernels", "R, approx_sign kernels", 3e-2, 1, "small"),
+    ("R, approx_sign kernels, 1e-2", "R, approx_sign kernels", 1e-2, 1, "small"),
+    (
+        "the same, kernel loss with its full gradient",
         "R, approx_sign kernels, kernel loss with its full gradient",
         1e-2,
         1,
+        "small",
     ),
-    "the same, kernel loss as in the paper": (
+    (
+        "the same, kernel loss as in the paper",
         "R, approx_sign kernels, kernel loss as in the paper",
         1e-2,
         1,
+        "small",
     ),
-    "R+G, approx_sign kernels, 1e-2, weight 0.1": (
+    (
+        "R+G, approx_sign kernels, 1e-2, weight 0.1",
         "R+G, approx_sign kernels, weight 0.1",
         1e-2,
         1,
+        "small",
     ),
-}
+]
 
 
 def test_the_default_rests_on_the_lines_of_the_study():
     rows = lines.read_lines(places.RESULTS / "runs.jsonl")
     expected = []
-    for words, (contender, rate, seeds) in ACCURACIES.items():
-        own = lines.of(rows, "small", contender, learning_rate=rate)
+    for words, contender, rate, seeds, size in ACCURACIES:
+        own = lines.of(rows, size, contender, learning_rate=rate)
         own = [row for row in own if row["seed"] < seeds]
         assert len(own) == seeds
         expected.append(f"{words:<51}{_mean(own)}")
@@ -159,6 +173,11 @@ def test_the_default_settings_are_those_of_its_line():
     settings = dataclasses.asdict(recipes.default().settings)
     assert settings.items() >= contender.settings.items()
     assert recipes.default().kernel_quantizer == contender.kernel_quantizer
+    pretrained = contenders.contender("R, pretrained, distillation")
+    assert recipes.default().pretrained_kernel_magnitude == pretrained.magnitude
+    rows = lines.read_lines(places.RESULTS / "runs.jsonl")
+    rate = lines.best_rate(rows, pretrained.teacher, "small")
+    assert recipes.default().pretraining_learning_rate == rate
     # Those that the contender leaves out do nothing without a weight.
     for weight in ("feature_matching_weight", "attention_weight"):
         assert settings[weight] == 0

@@ -234,9 +234,6 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "fresh start, kernels of 0.3": _replaced(
             _RD, from_teacher=False, magnitude=0.3
         ),
-        "start from the student's blocks, distillation": _replaced(
-            _RD, start=LIKE_STUDENT_TAUGHT
-        ),
         "start from the student's blocks, from the usual teacher": _replaced(
             _RD, start=LIKE_STUDENT_COPIED
         ),

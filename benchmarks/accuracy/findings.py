@@ -204,7 +204,8 @@ FINDINGS = (
         "for as many epochs have {copied}, and a student that starts from them "
         "{copied_started} (kernels not scaled, as in {started} from scratch). But it "
         "takes epochs in full precision: after 10, taught by the usual teacher, the "
-        "blocks have {short}, and the student {short_started}.",
+        "blocks have {short}, and the student that starts from them, and is taught by "
+        "them, {short_started}.",
         relu=Runs(LIKE_STUDENT_RELU, 3e-3),
         relu_started=Runs(
             "R, distillation, teacher with the student's blocks and ReLUs", 3e-2
@@ -217,16 +218,17 @@ FINDINGS = (
         started=Runs("R, distillation, start from the student's blocks", 3e-2),
         short=Runs(LIKE_STUDENT_TAUGHT, 1e-2),
         short_started=Runs(
-            "R, distillation, start from the student's blocks, distillation", 3e-2
+            "R, distillation, teacher with the student's blocks, distillation", 3e-2
         ),
     ),
     Finding(
         "**What a good start costs.** Nothing to those who train the student's blocks "
-        "in the place of another teacher. To those who have a teacher, 20 epochs. With "
-        "these behind the usual start, 30 in place of 10, the small student has "
-        "{triple}, and {pretrained} with the other start; the large one {large_triple} "
-        "and {large}. With 20 epochs behind each start the small one has {double} and "
-        "{double_started}, with 40 behind the usual one {long}.",
+        "in the place of another teacher. To those who have a teacher, 20 epochs, "
+        "which are at least as well spent on the student: with 30 in place of 10 "
+        "behind the usual start the small one has {triple}, and {pretrained} with the "
+        "other start; the large one {large_triple} and {large}. With 20 epochs behind "
+        "each start the small one has {double} and {double_started}, with 40 behind "
+        "the usual one {long}.",
         triple=Runs("R, distillation", 3e-2, "triple"),
         pretrained=Runs("R, pretrained, distillation", 3e-2),
         large_triple=Runs("R, distillation", 3e-2, "large_triple"),
@@ -241,9 +243,9 @@ FINDINGS = (
         "**Discriminators pay no better behind a good start,** where teacher and "
         "student have the same blocks, and their feature maps stand for the same: in "
         "the small networks R has {alone} without them and {judged} with them, in the "
-        "large ones {large} and {large_judged}. With a tenth of their weight it is "
-        "{less}, with the hidden features alone {matched} (weight 0.1) and {more} "
-        "(weight 1).",
+        "large ones {large} and {large_judged}. With a tenth of their weight the small "
+        "one has {less}, with their hidden features alone {matched} (weight 0.1) and "
+        "{more} (weight 1).",
         alone=Runs("R, pretrained, distillation", 3e-2),
         judged=Runs("R+G, pretrained, distillation", 3e-2),
         large=Runs("R, pretrained, distillation", 3e-2, "large"),
