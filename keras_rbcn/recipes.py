@@ -139,8 +139,8 @@ def default() -> Recipe:
     discriminators cost accuracy, the latter with long training and with few images too,
     and are off. Epochs gain more than any loss, and so does a start from the student's
     `full_precision_counterpart`, with the rate and the magnitude that are here: train
-    it in the place of another teacher. Where there is a teacher already, its epochs
-    gain as much if the student gets them.
+    it in the place of another teacher. Where there is a teacher already, the student
+    gains as much by as many epochs of its own.
 
     Small residual networks on Fashion-MNIST, 10 epochs, validation accuracy, mean and
     standard deviation of three seeds, from benchmarks/results/accuracy/runs.jsonl:
