@@ -59,7 +59,6 @@ evidence: $(READY)
 	$(STUDY) --size large --teachers
 	$(STUDY) --size large --seeds 0 --rates 1e-2 3e-2
 	$(STUDY) --size large --best-rate
-	$(STUDY) --size large --rates 3e-2 --contender "R+G, pretrained, distillation"
 	$(STUDY) --size large_triple --seeds 0 --best-rate --contender "R, distillation"
 	$(STUDY) --size large --best-rate --contender "R, distillation, slow scales" \
 	  "R+G, distillation, slow scales"

@@ -167,6 +167,7 @@ CONCLUSIVE = {
         "R+G",
         "R+G, distillation",
         "R, pretrained, distillation",
+        "R+G, pretrained, distillation",
     ),
     "small": tuple(CONTENDERS),
 }

@@ -243,16 +243,12 @@ FINDINGS = (
         "**Discriminators pay no better behind a good start,** where teacher and "
         "student have the same blocks, and their feature maps stand for the same: in "
         "the small networks R has {alone} without them and {judged} with them, in the "
-        "large ones {large} and {large_judged}. With a tenth of their weight the small "
-        "one has {less}, with their hidden features alone {matched} (weight 0.1) and "
-        "{more} (weight 1).",
+        "large ones {large} and {large_judged}. They cost no more than seeds differ, "
+        "and gain nothing.",
         alone=Runs("R, pretrained, distillation", 3e-2),
         judged=Runs("R+G, pretrained, distillation", 3e-2),
         large=Runs("R, pretrained, distillation", 3e-2, "large"),
         large_judged=Runs("R+G, pretrained, distillation", 3e-2, "large"),
-        less=Runs("R+G, pretrained, distillation, weight 0.001", 3e-2),
-        matched=Runs("R+G, pretrained, distillation, feature matching 0.1 alone", 3e-2),
-        more=Runs("R+G, pretrained, distillation, feature matching 1 alone", 3e-2),
     ),
     Finding(
         "**What keeps the students from the teacher is capacity and the number of "
