@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import larq
+
 from keras_rbcn._backend import keras, tf
 from keras_rbcn._samples import Signature
 
@@ -15,9 +17,14 @@ def binary_layers(model: Any) -> list[Any]:
     return [
         layer
         for layer in model.submodules
-        if isinstance(layer, keras.layers.Layer)
-        and getattr(layer, "input_quantizer", None) is not None
+        if isinstance(layer, keras.layers.Layer) and has_binary_inputs(layer)
     ]
+
+
+def has_binary_inputs(layer: Any) -> bool:
+    """Whether a layer quantizes its inputs, and does more to them than clip them."""
+    quantizer = getattr(layer, "input_quantizer", None)
+    return quantizer not in (None, larq.activations.hard_tanh)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,11 @@ from typing import Any
 
 from keras_rbcn._backend import require_student, tfmot
 from keras_rbcn._checks import check_positive_integer
-from keras_rbcn._counting import binary_weights
 from keras_rbcn._samples import first_samples, input_signature
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
 from keras_rbcn.conversion.flatten import flatten, rebuilt
 from keras_rbcn.conversion.graph import has_kernel, read_graph
+from keras_rbcn.layers.binary_inputs import has_binary_inputs
 from keras_rbcn.quantization.calibration import calibrate
 from keras_rbcn.quantization.layers import Int8Config, QuantizedLayer, quantized_layers
 from keras_rbcn.quantization.placement import Placement
@@ -121,7 +121,7 @@ def layers_left_real(model: Any) -> list[Any]:
         if has_kernel(one)
         and not isinstance(one, QuantizedLayer)
         and one not in inside
-        and not binary_weights(one)
+        and not has_binary_inputs(one)
     ]
 
 

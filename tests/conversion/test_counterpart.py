@@ -237,6 +237,26 @@ def test_layers_in_int8_are_refused():
         rbcn.full_precision_counterpart(small)
 
 
+def test_it_is_exported_and_what_stays_in_float32_beside_int8_is_named(tmp_path):
+    student = student_of(
+        keras.layers.Conv2D(3, 3, name="first"), RectifiedConv2D(3, 3, name="conv")
+    )
+    counterpart = rbcn.full_precision_counterpart(student)
+    path = tmp_path / "counterpart.tflite"
+    report = rbcn.export_tflite(counterpart, path, verify_data=IMAGES)
+    assert not report.binary_convolutions
+    report = rbcn.export_tflite(
+        counterpart,
+        path,
+        verify_data=IMAGES,
+        real_layers="int8",
+        calibration_data=IMAGES,
+    )
+    assert "first; not conv" in str(report)
+    with pytest.raises(ValueError, match="binary inputs"):
+        rbcn.check_binary_inputs(counterpart, IMAGES)
+
+
 def test_a_sign_keeps_its_policy():
     sign = larq.quantizers.SteSign(dtype="bfloat16", name="sign")
     student = student_of(sign, keras.layers.Dense(3, dtype="bfloat16"))
