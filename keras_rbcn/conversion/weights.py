@@ -28,8 +28,8 @@ def copy_weights(
         kernel_magnitude: What the mean |W| of each latent kernel that is copied is
             scaled to, in (0, 1]; what then exceeds the layer's constraint is clipped.
             None leaves kernels as they are. Signs stay, but those of larger kernels
-            flip later: 0.5 suits a start from `full_precision_counterpart`, and gained
-            nothing from another (docs/evidence.md). Scales grow with their kernels,
+            flip later: 0.5 suits a start from `full_precision_counterpart`, and did
+            worse than None from another teacher (docs/evidence.md). Scales grow with their kernels,
             which batch normalisations take in with the first steps of training.
 
     Returns:
