@@ -29,8 +29,9 @@ def copy_weights(
             scaled to, in (0, 1]; what then exceeds the layer's constraint is clipped.
             None leaves kernels as they are. Signs stay, but those of larger kernels
             flip later: 0.5 suits a start from `full_precision_counterpart`, and did
-            worse than None from another teacher (docs/evidence.md). Scales grow with their kernels,
-            which batch normalisations take in with the first steps of training.
+            worse than None from another teacher (docs/evidence.md). Scales grow with
+            their kernels, which batch normalisations take in with the first steps of
+            training.
 
     Returns:
         Names of the layers that were copied.
