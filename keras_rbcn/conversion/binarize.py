@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from keras_rbcn._backend import keras, require_model
-from keras_rbcn.conversion.graph import is_functional, own_activation, read_graph
+from keras_rbcn.conversion.graph import (
+    check_no_models_within,
+    is_functional,
+    own_activation,
+    read_graph,
+)
 from keras_rbcn.conversion.plan import Plan, make_plan
 from keras_rbcn.conversion.report import make_report
 from keras_rbcn.conversion.selection import Choice, choose
@@ -147,13 +152,7 @@ def _check_model(model: Any) -> None:
 def _check_layers(model: Any) -> None:
     """Raises for layers that no student can have; names them all."""
     layers = model.layers
-    nested = [layer.name for layer in layers if isinstance(layer, keras.Model)]
-    if nested:
-        raise ValueError(
-            f"Expected model '{model.name}' to have no models within, found: {nested}. "
-            "Take flat = keras_rbcn.flatten(model), a copy without them, and use it as "
-            "the teacher as well."
-        )
+    check_no_models_within(model, "and use it as the teacher as well.")
     for problem, found in (
         (
             "no Lambda layers, whose functions cannot be followed or saved: write a "

@@ -10,6 +10,7 @@ from keras_rbcn._backend import keras, require_student, tfmot
 from keras_rbcn.conversion.cloning import copy_layer, copy_weights_of
 from keras_rbcn.conversion.flatten import rebuilt
 from keras_rbcn.layers import RectifiedConv2D
+from keras_rbcn.layers.binary_inputs import has_binary_inputs
 
 _KERNEL_QUANTIZERS = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
 _QUANTIZERS = ("input_quantizer", *_KERNEL_QUANTIZERS)
@@ -106,11 +107,10 @@ def _real(layer: Any, name: str) -> Any:
         for argument in _KERNEL_QUANTIZERS
         if getattr(layer, argument, None) is not None
     }
-    of_inputs = getattr(layer, "input_quantizer", None)
-    if type(of_inputs) in _SIGNS:
+    if has_binary_inputs(layer):
+        if type(layer.input_quantizer) not in _SIGNS:
+            raise ValueError(_refusal([layer.name]))
         changes["input_quantizer"] = _clip
-    elif of_inputs not in (None, _clip):
-        raise ValueError(_refusal([layer.name]))
     if not isinstance(layer, RectifiedConv2D):
         return copy_layer(layer, name=name, **changes)
     if type(layer) is not RectifiedConv2D:  # Who knows what it computes.

@@ -119,6 +119,24 @@ def own_activation_calls(call: Call) -> list[Call]:
     return [c for value in call.outputs for c in value.consumers if c.node is None]
 
 
+def check_no_models_within(model: Any, advice: str) -> None:
+    """Raises if layers of a model are models.
+
+    Args:
+        model: The model.
+        advice: What to do with a copy without them, which the message makes.
+
+    Raises:
+        ValueError: If there are any.
+    """
+    nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+    if nested:
+        raise ValueError(
+            f"Expected model '{model.name}' to have no models within, found: {nested}. "
+            f"Take flat = keras_rbcn.flatten(model), a copy without them, {advice}"
+        )
+
+
 def is_functional(model: Any) -> bool:
     """Whether the model computes what its graph says."""
     calls = [kind.call for kind in (keras.Sequential, *keras.Sequential.__bases__)]

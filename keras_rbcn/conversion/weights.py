@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_rbcn._backend import keras, require_model, require_student, tf
 from keras_rbcn._counting import binary_weights
+from keras_rbcn.conversion.graph import check_no_models_within
 from keras_rbcn.layers import RectifiedConv2D
 
 
@@ -92,13 +93,9 @@ def _check_model(model: Any) -> None:
             f"Expected model '{model.name}' to be built; give it an input shape, or "
             "call it on data first."
         )
-    nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
-    if nested:
-        raise ValueError(
-            f"Expected model '{model.name}' to have no models within, found: {nested}. "
-            "Take flat = keras_rbcn.flatten(model), a copy without them, in its place, "
-            "or copy the weights of the models within one by one."
-        )
+    check_no_models_within(
+        model, "in its place, or copy the weights of the models within one by one."
+    )
 
 
 def _scale_kernels(layer: Any, magnitude: float) -> None:
