@@ -535,6 +535,14 @@ def test_test_images_are_for_the_last_step(tmp_path):
     text = report.document(seen, tmp_path, places.Places(tmp_path))
     assert "Accuracy on the test images" in text
     assert "| 55.00 ± 1.00 | 50% |" in text
+    assert "bytes" not in text
+    seen = [{**r, "tflite_bytes": 5000 + len(r["contender"])} for r in seen]
+    text = report.document(seen, tmp_path, places.Places(tmp_path))
+    (header,) = (part for part in text.split("\n") if part.endswith(" bytes |"))
+    (row,) = (part for part in text.split("\n") if part.endswith(" | 5,011 |"))
+    assert row.startswith("| Bi-Real Net |")
+    assert header.count("|") == row.count("|")
+    assert "file has 5,003 bytes, and 5,011 that of Bi-Real Net" in text
     assert len(last_step.to_test(rows, "small")) == 7
     with pytest.raises(SystemExit, match=r"fewer than 3 seeds of \['R\+G'\]"):
         last_step.to_test(rows[:-1], "small")

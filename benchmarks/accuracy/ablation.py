@@ -68,6 +68,11 @@ class Found(NamedTuple):
         """What a contender reached."""
         return Score(self.rows[name], self.figure)
 
+    def file_size(self, name: str) -> int | None:
+        """Bytes of its `.tflite` file; None before the last step of the study."""
+        size: int | None = self.rows[name][0].get("tflite_bytes")
+        return size
+
     def best(self, names: Iterable[str]) -> str:
         """Which contender is chosen: by validation, whatever accuracy counts."""
         return max(

@@ -49,6 +49,12 @@ def aims(found: Found) -> list[str]:
             f"The full method, at its best as {best}, closes {100 * share:.0f}% of the "
             f"gap between {PLAIN} and the teacher: the aim of half is {met}."
         )
+        sizes = [found.file_size(name) for name in (best, PLAIN)]
+        if all(sizes):
+            sentences.append(
+                f"Its `.tflite` file has {sizes[0]:,} bytes, and {sizes[1]:,} that of "
+                f"{PLAIN}."
+            )
     return sentences
 
 

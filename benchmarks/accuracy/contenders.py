@@ -166,6 +166,7 @@ CONCLUSIVE = {
         "R, distillation",
         "R+G",
         "R+G, distillation",
+        "Bi-Real Net, pretrained, distillation",
         "R, pretrained, distillation",
         "R+G, pretrained, distillation",
     ),
@@ -187,6 +188,7 @@ _LIKE, _RELU = {"teacher": LIKE_STUDENT}, {"teacher": LIKE_STUDENT_RELU}
 _CHANGES: dict[str, dict[str, Contender]] = {
     "R": {
         "approx_sign kernels": _R_APPROX,
+        "kernel loss as in the paper": _R.with_settings(**_PAPER),
         "kernel loss with its full gradient": _R.with_settings(**_FULL),
         "kernel loss with its full gradient, weight 1e-5": _R.with_settings(
             **{**_FULL, "kernel_weight": 1e-5}

@@ -81,33 +81,27 @@ def conclusion_table(found: Found, times: dict[str, float]) -> str:
         found: The contenders of one size.
         times: How long a contender trains, to the plain student.
     """
-    lines = [
-        (
-            "contender",
-            "seeds",
-            "learning rate",
-            "accuracy, %",
-            "of the gap closed",
-            "agrees with the teacher, %",
-            "time per epoch",
-        ),
-        ("---", *["---:"] * 6),
-    ]
     agreement = found.figure.replace("accuracy", "agreement")
-    for name, rows in found.rows.items():
-        agrees = Score(rows, agreement) if agreement in rows[0] else ""
-        lines.append(
-            (
-                name,
-                str(len(rows)),
-                f"{rows[0]['learning_rate']:g}",
-                str(found.score(name)),
-                f"{100 * found.share(name):.0f}%",
-                str(agrees),
-                f"{times[name]:.2f} x" if name in times else "",
-            )
-        )
-    return markdown_table(lines)
+    columns: dict[str, list[str]] = {
+        "contender": list(found.rows),
+        "seeds": [str(len(rows)) for rows in found.rows.values()],
+        "learning rate": [f"{r[0]['learning_rate']:g}" for r in found.rows.values()],
+        "accuracy, %": [str(found.score(name)) for name in found.rows],
+        "of the gap closed": [f"{100 * found.share(name):.0f}%" for name in found.rows],
+        "agrees with the teacher, %": [
+            str(Score(rows, agreement)) if agreement in rows[0] else ""
+            for rows in found.rows.values()
+        ],
+        "time per epoch": [
+            f"{times[name]:.2f} x" if name in times else "" for name in found.rows
+        ],
+        ".tflite, bytes": [
+            f"{size:,}" if (size := found.file_size(name)) else "" for name in found.rows
+        ],
+    }
+    known = {title: cells for title, cells in columns.items() if any(cells)}
+    lines = [("---", *["---:"] * (len(known) - 1)), *zip(*known.values(), strict=True)]
+    return markdown_table([tuple(known), *lines])
 
 
 def times_of(size: str, places: Places) -> dict[str, float]:
