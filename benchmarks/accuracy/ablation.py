@@ -83,6 +83,17 @@ class Found(NamedTuple):
         """How much of the plain student's distance to the teacher one makes up for."""
         return share_closed(*(self.score(n).mean for n in (name, PLAIN, TEACHER)))
 
+    def shares(self, name: str) -> str:
+        """The smallest and the largest of these, over the seeds that both have."""
+        plain = {row["seed"]: row[self.figure] for row in self.rows[PLAIN]}
+        teacher = self.score(TEACHER).mean
+        shares = [
+            share_closed(row[self.figure], plain[row["seed"]], teacher)
+            for row in self.rows[name]
+            if row["seed"] in plain
+        ]
+        return f"{100 * min(shares):.0f} to {100 * max(shares):.0f}%"
+
     def gain(self, step: Step) -> Score | None:
         """What a part adds, over the seeds that both have; None if there are none."""
         if step.without not in self.rows or step.with_it not in self.rows:
@@ -104,7 +115,10 @@ class Found(NamedTuple):
 
 
 def ablation_table(sizes: Iterable[Found]) -> str:
-    """A line for each part and what it is added to, a column for each size."""
+    """A line for each part and what it is added to, a column for each size.
+
+    What is clear is bold.
+    """
     sizes = list(sizes)
     lines = [
         ("part", "added to", *(found.title.removeprefix("The ") for found in sizes)),
@@ -113,8 +127,12 @@ def ablation_table(sizes: Iterable[Found]) -> str:
     for step in STEPS:
         gains = [found.gain(step) for found in sizes]
         if any(gains):
-            cells = [
-                f"{gain:+} ({gain.seeds})" if gain is not None else "" for gain in gains
-            ]
-            lines.append((step.part, step.without, *cells))
+            lines.append((step.part, step.without, *map(_cell, gains)))
     return markdown_table(lines)
+
+
+def _cell(gain: Score | None) -> str:
+    if gain is None:
+        return ""
+    told = f"{gain:+} ({gain.seeds})"
+    return f"**{told}**" if gain.is_clear else told

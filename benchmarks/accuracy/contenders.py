@@ -199,8 +199,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "scale per layer": _replaced(_R, scale="layer"),
         "scale optimizer 0.1": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
         "slow scales": _replaced(_R, **_SLOW),
-        "teacher with the student's blocks": _replaced(_R, **_LIKE),
-        "teacher with the student's blocks and ReLUs": _replaced(_R, **_RELU),
+        "teacher and start: its blocks": _replaced(_R, **_LIKE),
+        "teacher and start: its blocks with ReLUs": _replaced(_R, **_RELU),
     },
     "R, approx_sign kernels": {
         "kernel loss as in the paper": _R_APPROX.with_settings(**_PAPER),
@@ -217,8 +217,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "approx_sign kernels": _RD_APPROX,
         "slow scales": _replaced(_RD, **_SLOW),
         "ReActNet": _replaced(_RD, network="reactnet"),
-        "weight 0.3": _RD.with_settings(distillation=0.3),
-        "weight 3": _RD.with_settings(distillation=3.0),
+        "distillation 0.3": _RD.with_settings(distillation=0.3),
+        "distillation 3": _RD.with_settings(distillation=3.0),
         "temperature 1": _RD.with_settings(temperature=1.0),
         "temperature 2": _RD.with_settings(temperature=2.0),
         "temperature 8": _RD.with_settings(temperature=8.0),
@@ -226,21 +226,21 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "attention": _replaced(_RD, taps=STAGE_ADDITIONS).with_settings(
             attention_weight=1.0
         ),
-        "teacher with the student's blocks": _replaced(_RD, **_LIKE),
-        "teacher with the student's blocks, distillation": _replaced(
+        "teacher and start: its blocks": _replaced(_RD, **_LIKE),
+        "teacher and start: its blocks, 10 epochs": _replaced(
             _RD, teacher=LIKE_STUDENT_TAUGHT
         ),
-        "start from the student's blocks": _replaced(_RD, start=LIKE_STUDENT),
+        "start: its blocks": _replaced(_RD, start=LIKE_STUDENT),
         "kernels of 0.3 at the start": _replaced(_RD, magnitude=0.3),
         "kernels of 0.5 at the start": _replaced(_RD, magnitude=0.5),
         "fresh start": _replaced(_RD, from_teacher=False),
         "fresh start, kernels of 0.3": _replaced(
             _RD, from_teacher=False, magnitude=0.3
         ),
-        "start from the student's blocks, from the usual teacher": _replaced(
+        "start: its blocks, from the usual teacher": _replaced(
             _RD, start=LIKE_STUDENT_COPIED
         ),
-        "teacher with the student's blocks and ReLUs": _replaced(_RD, **_RELU),
+        "teacher and start: its blocks with ReLUs": _replaced(_RD, **_RELU),
     },
     "R, pretrained, distillation": {
         "kernels of 0.8 at the start": _replaced(_RD, **_LIKE, magnitude=0.8),
@@ -248,14 +248,14 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             _RD, network="reactnet", teacher=LIKE_REACTNET, magnitude=0.5
         ),
     },
-    "R, distillation, teacher with the student's blocks, distillation": {
+    "R, distillation, teacher and start: its blocks, 10 epochs": {
         "kernels of 0.3 at the start": _replaced(
             _RD, teacher=LIKE_STUDENT_TAUGHT, magnitude=0.3
         ),
     },
     "R, distillation, approx_sign kernels": {
         "slow scales": _replaced(_RD_APPROX, **_SLOW),
-        "weight 3": _RD_APPROX.with_settings(distillation=3.0),
+        "distillation 3": _RD_APPROX.with_settings(distillation=3.0),
         "kernel loss as in the paper": _RD_APPROX.with_settings(**_PAPER),
     },
     "R+G": {
@@ -269,8 +269,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "weight 0.001": _RG.with_settings(adversarial_weight=0.001),
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
-        "teacher with the student's blocks": _replaced(_RG, **_LIKE),
-        "teacher with the student's blocks and ReLUs": _replaced(_RG, **_RELU),
+        "teacher and start: its blocks": _replaced(_RG, **_LIKE),
+        "teacher and start: its blocks with ReLUs": _replaced(_RG, **_RELU),
     },
     "R+G, approx_sign kernels": {
         "feature matching 0.1 alone": _RG_APPROX.with_settings(**_MATCHED_LITTLE),
@@ -295,8 +295,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "fading": _RGD.with_settings(adversarial_weight=Ramp(0.01, 0.0, epochs=5)),
         "weight 0.001": _RGD.with_settings(adversarial_weight=0.001),
         "feature matching 0.1 alone": _RGD.with_settings(**_MATCHED_LITTLE),
-        "teacher with the student's blocks": _replaced(_RGD, **_LIKE),
-        "teacher with the student's blocks and ReLUs": _replaced(_RGD, **_RELU),
+        "teacher and start: its blocks": _replaced(_RGD, **_LIKE),
+        "teacher and start: its blocks with ReLUs": _replaced(_RGD, **_RELU),
     },
     "R+G, pretrained, distillation": {
         "weight 0.001": _RGD_PRETRAINED.with_settings(adversarial_weight=0.001),
@@ -326,8 +326,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             _RG01, optimizers={"discriminator_optimizer": 0.3}
         ),
         "feature matching 1": _RG01.with_settings(**_MATCHED),
-        "teacher with the student's blocks": _replaced(_RG01, **_LIKE),
-        "teacher with the student's blocks and ReLUs": _replaced(_RG01, **_RELU),
+        "teacher and start: its blocks": _replaced(_RG01, **_LIKE),
+        "teacher and start: its blocks with ReLUs": _replaced(_RG01, **_RELU),
         "untrained discriminators, feature matching 1 alone": _replaced(
             _RG01, optimizers={"discriminator_optimizer": 0.0}
         ).with_settings(**_MATCHED_ALONE),

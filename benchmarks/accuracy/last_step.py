@@ -26,10 +26,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # For result_files.
 
 from contenders import SEEDS, TEACHER, contender, contenders_at  # noqa: E402
-from lines import Rows, read_lines  # noqa: E402
+from lines import Rows, finals, read_lines  # noqa: E402
 from parts import network, student_of  # noqa: E402
 from places import RESULTS, Places  # noqa: E402
-from report import finals  # noqa: E402
 from sizes import SIZES  # noqa: E402
 from study_images import images  # noqa: E402
 from training import judged, read_answers  # noqa: E402

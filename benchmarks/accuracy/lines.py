@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contenders import QUESTIONS, TEACHER, TEACHERS, settings_of
+from contenders import CONTENDERS, QUESTIONS, TEACHER, TEACHERS, settings_of
 
 Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
@@ -56,6 +56,17 @@ def best_rate(rows: Rows, contender: str, size: str) -> float | None:
         return None
     best = max(candidates, key=lambda row: row["validation_accuracy"])
     return float(best["learning_rate"])
+
+
+def finals(rows: Rows, size: str) -> dict[str, Rows]:
+    """The lines of each contender of a size at its best rate, seed by seed."""
+    found = {}
+    for name in CONTENDERS:
+        rate = best_rate(rows, name, size)
+        own = of(rows, size, name, learning_rate=rate)
+        if own:
+            found[name] = sorted(own, key=lambda row: row["seed"])
+    return found
 
 
 def best_teacher(rows: Rows, size: str, name: str = TEACHER) -> str | None:

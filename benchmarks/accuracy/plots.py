@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lines import Rows
@@ -10,6 +11,9 @@ from matplotlib.figure import Figure
 
 # Colours that differ for colour-blind eyes too.
 _SEED, _MEAN, _TEACHER = "#0072B2", "#D55E00", "#555555"
+# For lines that lie on each other.
+_STYLES = ("-", "--", "-.", ":")
+FAR_BEHIND = 5.0  # Points of accuracy.
 
 
 def plot_accuracies(found: dict[str, Rows], figure: str, teacher: str, path: Path):
@@ -30,11 +34,31 @@ def plot_accuracies(found: dict[str, Rows], figure: str, teacher: str, path: Pat
         axes.plot(np.mean(values), height, "|", color=_MEAN, markersize=16, mew=2.5)
     level = 100 * np.mean([row[figure] for row in found[teacher]])
     axes.axvline(level, color=_TEACHER, linestyle="--", label=teacher)
+    _zoom(axes, [np.array([r[figure] for r in found[name]]) for name in students])
     axes.set_yticks(range(len(students)), list(reversed(students)))
     axes.set_xlabel("accuracy, %: each seed, and the mean")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
     picture.savefig(path)
+
+
+def _zoom(axes: Any, accuracies: list[Any]) -> None:
+    """Leaves out one contender that is far behind, which would squeeze all others."""
+    means = [100 * values.mean() for values in accuracies]
+    heights = sorted(range(len(means)), key=means.__getitem__)
+    if len(heights) < 3 or means[heights[1]] - means[heights[0]] < FAR_BEHIND:
+        return
+    left = min(100 * accuracies[n].min() for n in heights[1:])
+    right = axes.get_xlim()[1]
+    axes.set_xlim(left - 0.1 * (right - left), right)
+    height = len(means) - 1 - heights[0]
+    axes.annotate(
+        f"\N{LEFTWARDS ARROW} {means[heights[0]]:.2f}",
+        (0.01, height),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        color=_MEAN,
+    )
 
 
 def plot_discriminators(found: dict[str, Rows], path: Path) -> list[str]:
@@ -64,7 +88,14 @@ def plot_discriminators(found: dict[str, Rows], path: Path) -> list[str]:
         for seed, values in enumerate(rows):
             label = contender if seed == 0 else None
             epochs = range(1, len(values) + 1)
-            axes.plot(epochs, values, color=f"C{number}", alpha=0.8, label=label)
+            axes.plot(
+                epochs,
+                values,
+                color=f"C{number}",
+                linestyle=_STYLES[number % len(_STYLES)],
+                alpha=0.8,
+                label=label,
+            )
     for level, what in ((0.5, "guessing"), (1.0, "all told apart")):
         axes.axhline(level, color=_TEACHER, linestyle=":", linewidth=1)
         axes.annotate(what, (1, level), fontsize=8, va="bottom")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from lines import Rows
+from scipy import stats
 
 
 class Score:
@@ -20,6 +21,17 @@ class Score:
         self.seeds = len(rows)
         # Of the seeds as a sample; one has no spread.
         self.spread = float(self.values.std(ddof=1)) if self.seeds > 1 else None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether 0 is outside the 95 % interval of the mean, by Student's t.
+
+        Of differences, that is; three seeds need a mean of 2.5 standard deviations.
+        """
+        if self.spread is None:
+            return False
+        reach = stats.t.ppf(0.975, self.seeds - 1) * self.spread / self.seeds**0.5
+        return bool(abs(self.mean) > reach)
 
     def __str__(self) -> str:
         return format(self)
