@@ -41,7 +41,7 @@ lock: $(READY)
 STUDY := $(BIN)/python benchmarks/accuracy/study.py
 FURTHER := --contender "Bi-Real Net" "R" "R, distillation" "R+G" "R+G, distillation"
 BLOCKS := full precision, the student's blocks
-STARTS := "R, distillation" "R, distillation, start from the student's blocks"
+STARTS := "R, distillation" "R, distillation, start: its blocks"
 SHORT := benchmarks/accuracy/work/short
 evidence: $(READY)
 	$(STUDY) --size small --teachers

@@ -52,7 +52,7 @@ def measure(student: Any) -> dict[str, float]:
     ]
     found = {
         "kernels at the clip": float(np.mean(kernels > CLIP)),
-        "mean |W|": float(kernels.mean()),
+        "mean abs(W)": float(kernels.mean()),
     }
     if scales:
         found["negative scales"] = float(np.mean(np.concatenate(scales) < 0))
@@ -82,7 +82,7 @@ def main() -> None:
             "learning rate",
             "accuracy, %",
             "kernels at the clip",
-            "mean |W|",
+            "mean abs(W)",
             "negative scales",
         ),
         ("---", *["---:"] * 5),
@@ -95,7 +95,7 @@ def main() -> None:
                 f"{one['learning_rate']:g}",
                 f"{100 * one['validation_accuracy']:.2f}",
                 f"{one['kernels at the clip']:.1%}",
-                f"{one['mean |W|']:.2f}",
+                f"{one['mean abs(W)']:.2f}",
                 "" if negative is None else f"{negative:.1%}",
             )
         )
@@ -103,7 +103,9 @@ def main() -> None:
     text = (
         "# Latent kernels and scales after training\n\n"
         f"Written by benchmarks/accuracy/clipped.py on {described(here)}.\n\n"
-        f"Students of the study ({SIZE}, seed {SEED}); validation accuracy.\n\n"
+        f"Students of the study ({SIZE}, seed {SEED}) that were trained on this "
+        "machine; validation accuracy. At the clip are latent kernels W with abs(W) > "
+        f"{CLIP}.\n\n"
         f"{markdown_table(lines)}"
     )
     print(text)

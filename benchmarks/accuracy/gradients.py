@@ -39,6 +39,7 @@ from keras_rbcn import losses  # noqa: E402
 from keras_rbcn._backend import keras, tf  # noqa: E402
 
 SAMPLES = 512
+KERNEL_WEIGHT = 1e-4
 
 
 def features(model: Any, taps: Any, side: int) -> Any:
@@ -75,7 +76,7 @@ class Watch(keras.callbacks.Callback):
             terms = {"task": model.compute_loss(self.x, self.y, outputs)}
             layers = [x for x in model.student.layers if hasattr(x, "kernel_loss")]
             rule = settings.kernel_loss_gradient
-            terms["kernel"] = settings.kernel_weight * tf.add_n(
+            terms[f"kernel, weight {KERNEL_WEIGHT:g}"] = KERNEL_WEIGHT * tf.add_n(
                 [layer.kernel_loss(rule) for layer in layers]
             )
             scores = [
@@ -84,8 +85,9 @@ class Watch(keras.callbacks.Callback):
             ]
             kind = settings.adversarial_loss
             fooled = [losses.student_adversarial_loss(f, kind, r) for r, f in scores]
-            terms["adversarial"] = (
-                settings.adversarial_weight * tf.add_n(fooled) / len(fooled)
+            weight = settings.adversarial_weight
+            terms[f"adversarial, weight {weight:g}"] = (
+                weight * tf.add_n(fooled) / len(fooled)
             )
             terms["distillation, weight 0.9"] = 0.9 * losses.distillation_loss(
                 theirs, outputs, 4.0
@@ -164,8 +166,8 @@ def markdown(result: dict[str, Any]) -> str:
         f"{described(result['machine'])}.\n\n"
         "Norm of the gradient of each weighted loss to all latent kernels, on "
         f"{SAMPLES} training images at the end of an epoch (0: the start), and its "
-        "cosine to the task's. Distillation is measured, whether or not it is trained "
-        "with.\n\n"
+        "cosine to the task's. The kernel loss and distillation are measured, whether "
+        "or not they are trained with.\n\n"
         f"{markdown_table(losses_table)}\n"
         "At the last epoch, by tap: the share that the discriminator judges rightly, "
         "the distance of the student's feature map from the teacher's of the same "
@@ -178,11 +180,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--contender", choices=names(), default="R+G")
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--learning-rate", type=float, default=3e-2)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--output", type=Path, default=RESULTS / "gradients.json")
     arguments = parser.parse_args()
     size, chosen = SIZES[arguments.size], contender(arguments.contender)
+    if chosen.start:
+        parser.error(
+            f"{arguments.contender!r} starts from another one than its teacher."
+        )
     rows = read_lines(Places().lines)
     digest = needed_teacher(rows, arguments.size, chosen.teacher)
     keras.utils.set_random_seed(0)
