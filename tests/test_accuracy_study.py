@@ -236,17 +236,22 @@ def test_every_contender_can_be_built_and_compiled(taught):
     teacher, where = taught
     teacher = keras.models.load_model(where.teacher(teacher["digest"]), compile=False)
     size = sizes.SIZES["tiny"]
-    seen, students = set(), {}
+    seen, models = set(), {}
     for name in contenders.names():
         chosen = contenders.contender(name)
         if name == contenders.TEACHER:
             continue
-        # Each kind of student once.
+        # Each kind of model once: what contenders compile it with takes little time.
         fields = ("network", "scale", "kernel_quantizer", "from_teacher", "real")
-        kind = tuple(getattr(chosen, field) for field in fields)
-        if kind not in students:
-            students[kind] = parts.student_of(chosen, size, teacher)
-        model = parts.model_of(chosen, size, teacher, students[kind])
+        fields += ("taps", "discriminator")
+        kind = json.dumps(
+            [getattr(chosen, field) for field in fields]
+            + [bool(chosen.settings.get("distillation"))]
+        )
+        if kind not in models:
+            student = parts.student_of(chosen, size, teacher)
+            models[kind] = parts.model_of(chosen, size, teacher, student)
+        model = models[kind]
         training.compile_for(model, chosen, 1e-3, 10, 5)
         assert model.settings.uses_discriminators or "G" not in name
         run = training.Run("tiny", name, 1e-3, 0, "a teacher's")
