@@ -207,7 +207,8 @@ def published() -> list[str]:
 
 def _section(title: str, text: str, content: str) -> list[str]:
     """Content with its heading and explanation; nothing if a table has no lines."""
-    return [f"## {title}\n", text, content] if content.count("\n") > 2 else []
+    parts = filter(None, [f"## {title}\n", text, content])
+    return list(parts) if content.count("\n") > 2 else []
 
 
 def main() -> None:
