@@ -101,6 +101,13 @@ class Found(NamedTuple):
         with_it, without = self.rows[step.with_it], self.rows[step.without]
         return difference(with_it, without, self.figure)
 
+    def is_clear(self, step: Step) -> bool:
+        """Whether a part adds or costs more than the spread, and surely so."""
+        gain, spread = self.gain(step), self.spread(step)
+        if gain is None or spread is None:
+            return False
+        return abs(gain.mean) > spread and gain.is_clear
+
     def spread(self, step: Step) -> float | None:
         """What seeds differ by, with the part, without it, or in what it adds.
 
@@ -125,14 +132,15 @@ def ablation_table(sizes: Iterable[Found]) -> str:
         ("---", "---", *["---:"] * len(sizes)),
     ]
     for step in STEPS:
-        gains = [found.gain(step) for found in sizes]
-        if any(gains):
-            lines.append((step.part, step.without, *map(_cell, gains)))
+        cells = [_cell(found, step) for found in sizes]
+        if any(cells):
+            lines.append((step.part, step.without, *cells))
     return markdown_table(lines)
 
 
-def _cell(gain: Score | None) -> str:
+def _cell(found: Found, step: Step) -> str:
+    gain = found.gain(step)
     if gain is None:
         return ""
     told = f"{gain:+} ({gain.seeds})"
-    return f"**{told}**" if gain.is_clear else told
+    return f"**{told}**" if found.is_clear(step) else told

@@ -128,7 +128,7 @@ def what_pays(found: Found) -> list[str]:
             kind = "neither"
         else:
             kind = "gained" if gain.mean > 0 else "lost"
-            kind = f"clearly {kind}" if gain.is_clear else kind
+            kind = f"clearly {kind}" if found.is_clear(step) else kind
         sorted_out[kind].append(told)
     return [
         f"{_KINDS[kind]} {'; '.join(told)}."

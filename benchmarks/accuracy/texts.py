@@ -10,8 +10,8 @@ IN_SHORT_TEXT = """\
 What a part adds is the mean over the seeds that both contenders have, ± its standard
 deviation; each has its own best learning rate. The spread is the largest of three
 standard deviations: with the part, without it, and of the difference. "Clearly" means
-that 0 is outside the 95 % interval of the paired differences (Student's t), which with
-three seeds is 2.5 standard deviations to either side.
+more than the spread, and that 0 is outside the 95 % interval of the paired differences
+(Student's t), which with three seeds is 2.5 standard deviations to either side.
 """
 LIMITS = """\
 ## What these figures cannot say
