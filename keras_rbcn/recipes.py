@@ -203,8 +203,8 @@ def paper() -> Recipe:
     kernels whose gradient is that of equation 3.68 (`"approx_sign"`). The paper does
     not give the weight of the kernel loss, nor learning rates: those here are this
     project's. In the study of `default` it has 77.70 +- 0.48 % with three seeds, far
-    less than all others: the adversarial loss at this weight, and this gradient of the
-    kernel loss, cost accuracy there.
+    less than all others. The adversarial loss at this weight is enough for that: at
+    3e-2 R+G has 74.13 % with it, and 89.50 % with a hundredth (one seed).
 
     Example:
         >>> paper().settings.adversarial_weight
