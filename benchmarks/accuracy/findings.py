@@ -160,11 +160,11 @@ FINDINGS = (
         "of the kernels' gradient. So R can compute what Bi-Real Net computes, and "
         "no more: {ours} at 3e-2 and {slower} at 1e-2, where Bi-Real Net has {plain} "
         "and {plain_slower}. One scale for each layer has {layer}.",
+        ours=Runs("R", 3e-2),
         slower=Runs("R", 1e-2),
+        plain=Runs("Bi-Real Net", 3e-2),
         plain_slower=Runs("Bi-Real Net", 1e-2),
         layer=Runs("R, scale per layer", 3e-2),
-        ours=Runs("R", 3e-2),
-        plain=Runs("Bi-Real Net", 3e-2),
     ),
     Finding(
         "**Adam moves scales too fast.** The batch normalisation leaves a scale a "
@@ -208,11 +208,11 @@ FINDINGS = (
         "asks of the kernels is at right angles to what the task asks: with the weight "
         "0.01 it is a twentieth of the task's, and the cosine of the two is about 0 "
         "([gradients](../benchmarks/results/accuracy/gradients.md)). So the weight can "
-        "only be small, or do harm: at 3e-2 R has {alone}, R+G "
-        "{usual} with 0.01, {stronger} with 0.1, {strongest} with 1. With distillation "
-        "R has {taught}, {taught_judged} with discriminators, {taught_less} with a "
-        "tenth of their weight, and {taught_hidden} if it matches their hidden "
-        "features in their stead: what helps is to have less of them.",
+        "only be small, or do harm: at 3e-2 R has {alone}, R+G {usual} with 0.01, "
+        "{stronger} with 0.1, {strongest} with 1. With distillation R has {taught}, "
+        "{taught_judged} with discriminators, {taught_less} with a tenth of their "
+        "weight, and {taught_hidden} if it matches their hidden features in their "
+        "stead: what helps is to have less of them.",
         alone=Runs("R", 3e-2),
         usual=Runs("R+G", 3e-2),
         stronger=Runs("R+G, weight 0.1", 3e-2),
