@@ -147,8 +147,18 @@ def test_the_default_rests_on_the_lines_of_the_study():
         expected.append(f"{words:<51}{_mean(own)}")
     document = map(str.strip, recipes.default.__doc__.splitlines())
     assert [line for line in document if line.endswith(" %")] == expected
+
+
+def test_what_is_said_of_the_paper_rests_on_them_too():
+    rows = lines.read_lines(places.RESULTS / "runs.jsonl")
     own = lines.of(rows, "small", "RBCN as in its paper", learning_rate=3e-3)
-    assert f"it has {_mean(own)} with three seeds" in recipes.paper.__doc__
+    strong = lines.of(rows, "small", "R+G, weight 1", learning_rate=3e-2)
+    usual = lines.of(rows, "small", "R+G", learning_rate=3e-2)
+    usual = [row for row in usual if row["seed"] == 0]
+    document = " ".join(recipes.paper.__doc__.split())
+    assert f"it has {_mean(own)} with three seeds" in document
+    strong, usual = _mean(strong), _mean(usual)
+    assert f"R+G has {strong} with it, and {usual} with a hundredth" in document
 
 
 @pytest.mark.parametrize(

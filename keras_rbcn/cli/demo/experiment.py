@@ -117,10 +117,10 @@ class _Trainer:
         teacher = build_network(keras.layers.Conv2D, "teacher", activation=True)
         results = [self._fit(teacher, "full-precision teacher", recipe)]
         counterpart = self._counterpart()
-        start = dataclasses.replace(
-            recipe, learning_rate=recipe.pretraining_learning_rate
+        optimizer = recipe.pretraining_optimizer(self._epochs, self._steps_per_epoch)
+        results.append(
+            self._train(counterpart, "full-precision counterpart", optimizer=optimizer)
         )
-        results.append(self._fit(counterpart, "full-precision counterpart", start))
         plain = self._student(plain_convolution, teacher)
         results.append(self._fit(plain, "1-bit plain", recipe))
         student = self._student(RectifiedConv2D, teacher)
@@ -155,15 +155,18 @@ class _Trainer:
         keras.utils.set_random_seed(self._seed)
 
     def _fit(self, model: Any, name: str, recipe: recipes.Recipe) -> Any:
+        arguments = recipe.compile_arguments(self._epochs, self._steps_per_epoch)
+        if not isinstance(model, RBCNModel):
+            arguments = {"optimizer": arguments["optimizer"]}
+        return self._train(model, name, **arguments)
+
+    def _train(self, model: Any, name: str, **arguments: Any) -> Any:
         # The same split as in arrays; made anew, so that each network gets the batches
         # in the same order.
         train, test = (
             batches.map(lambda x, y: (x, tf.one_hot(y, CLASSES)))
             for batches in digits(BATCH_SIZE, self._seed, TEST_FRACTION)
         )
-        arguments = recipe.compile_arguments(self._epochs, self._steps_per_epoch)
-        if not isinstance(model, RBCNModel):
-            arguments = {"optimizer": arguments["optimizer"]}
         model.compile(
             loss=keras.losses.CategoricalCrossentropy(
                 from_logits=True, label_smoothing=LABEL_SMOOTHING
