@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # In the order of the files: the longest test would else be the last one.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test fuzz lint format lock evidence evidence-short notebooks clean
+.PHONY: demo test fuzz lint format lock evidence evidence-runs evidence-short notebooks clean
 
 demo: $(READY)
 	$(BIN)/keras-rbcn demo
@@ -36,37 +36,26 @@ lock: $(READY)
 	  --upgrade --no-emit-index-url --custom-compile-command "make lock" \
 	  --output-file requirements.txt
 
-# The whole study takes days on one core, and goes on where it was stopped. Two such
-# commands at once use two cores. The short one takes 10 minutes.
+# The whole study takes days on one core, and goes on where it was stopped; a second core
+# is used by `make evidence-runs` beside it. What is committed is not run again: name
+# other folders to repeat it. The short one takes 10 minutes.
 STUDY := $(BIN)/python benchmarks/accuracy/study.py
-FURTHER := --contender "Bi-Real Net" "R" "R, distillation" "R+G" "R+G, distillation"
-BLOCKS := full precision, the student's blocks
-STARTS := "R, distillation" "R, distillation, start: its blocks"
+RESULTS ?= benchmarks/results/accuracy
+WORK ?= benchmarks/accuracy/work
+DOCUMENT ?= docs/evidence.md
 SHORT := benchmarks/accuracy/work/short
-evidence: $(READY)
-	$(STUDY) --size small --teachers
-	$(STUDY) --size small --seeds 0
-	$(STUDY) --size small --best-rate
-	$(STUDY) --size small --teachers --contender "$(BLOCKS) with ReLUs" --rates 3e-3
-	$(STUDY) --size small --teachers --rates 1e-2 --contender "$(BLOCKS), distillation" \
-	  "$(BLOCKS), from the usual teacher" "full precision, ReActNet's blocks"
-	$(STUDY) --size small --seeds 0 --questions --best-rate
-	$(STUDY) --size double --seeds 0 --best-rate --contender $(STARTS)
-	$(STUDY) --size triple --seeds 0 --best-rate --contender "R, distillation"
-	$(STUDY) --size few --teachers
-	$(STUDY) --size few --seeds 0 --best-rate $(FURTHER)
-	$(STUDY) --size long --seeds 0 --best-rate $(FURTHER)
-	$(STUDY) --size large --teachers
-	$(STUDY) --size large --seeds 0 --rates 1e-2 3e-2
-	$(STUDY) --size large --best-rate
-	$(STUDY) --size large_triple --seeds 0 --best-rate --contender "R, distillation"
-	$(STUDY) --size large --best-rate --contender "R, distillation, slow scales" \
-	  "R+G, distillation, slow scales"
+evidence-runs: $(READY)
+	$(STUDY) --repeat --results $(RESULTS) --work $(WORK)
+	$(STUDY) --size small --best-rate --results $(RESULTS) --work $(WORK)
+	$(STUDY) --size large --best-rate --results $(RESULTS) --work $(WORK)
+
+evidence: evidence-runs
 	for size in small large; do \
-	  $(BIN)/python benchmarks/accuracy/epoch_time.py --size $$size && \
-	  $(BIN)/python benchmarks/accuracy/last_step.py --size $$size || exit; \
+	  { [ -e $(RESULTS)/epoch_time-$$size.json ] || \
+	    $(BIN)/python benchmarks/accuracy/epoch_time.py --size $$size --results $(RESULTS); } && \
+	  $(BIN)/python benchmarks/accuracy/last_step.py --size $$size --results $(RESULTS) || exit; \
 	done
-	$(BIN)/python benchmarks/accuracy/report.py
+	$(BIN)/python benchmarks/accuracy/report.py --results $(RESULTS) --document $(DOCUMENT)
 
 evidence-short: $(READY)
 	$(STUDY) --size digits --teachers --rates 1e-2 --results $(SHORT) --work $(SHORT)

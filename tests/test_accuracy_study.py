@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import threading
 from unittest import mock
 
 import numpy as np
@@ -94,22 +95,13 @@ def test_a_teacher_with_the_students_blocks(relus, named, lowest, tmp_path):
     where = places.Places(tmp_path / "results", tmp_path / "work")
     where.make()
     name = f"R+G, distillation, teacher and start: its blocks{relus}"
-    asked = argparse.Namespace(
-        size="tiny",
-        teachers=False,
-        contender=[name],
-        questions=False,
-        seeds=[0],
-        rates=[1e-2],
-        best_rate=False,
-    )
+    asked = study.Asked("tiny", name, 1e-2, 0)
     usual = line(contenders.TEACHER, 0.99, size="tiny")
     with pytest.raises(SystemExit, match=r"no teacher .full .* student's blocks"):
-        study.planned(asked, [usual])
+        study.run_of(asked, [usual])
     run = training.Run("tiny", named, 1e-2, 0)
     row = training.trained(run, where)
-    (planned,) = study.planned(asked, [usual, row])
-    assert planned.teacher == row["digest"]
+    assert study.run_of(asked, [usual, row]).teacher == row["digest"]
     teacher = keras.models.load_model(where.teacher(row["digest"]), compile=False)
     chosen, size = contenders.contender(name), sizes.SIZES["tiny"]
     student = parts.student_of(chosen, size, teacher)
@@ -127,28 +119,56 @@ def test_a_teacher_with_the_students_blocks(relus, named, lowest, tmp_path):
     np.testing.assert_allclose(half, np.maximum(x / 2, lowest))
 
 
+def asked_by(**arguments):
+    """The runs that arguments of the command ask for, without any line."""
+    usual = {"size": "digits", "contender": None, "rates": [1e-2, 3e-3], "seeds": [0]}
+    flags = dict.fromkeys(("teachers", "questions", "repeat", "best_rate"), False)
+    asked = argparse.Namespace(**{**usual, **flags, **arguments})
+    return study.planned(asked, [])
+
+
 def test_all_teachers_that_contenders_need_come_first():
-    asked = argparse.Namespace(
-        size="digits", teachers=True, contender=None, rates=[1e-2, 3e-3]
-    )
-    runs = study.planned(asked, [])
-    found = {(run.contender, run.learning_rate, run.teacher) for run in runs}
+    runs = asked_by(teachers=True)
+    found = {(run.contender, run.learning_rate) for run in runs}
     needed = {contenders.contender(n).teacher for n in contenders.CONTENDERS}
-    assert found == {(name, rate, None) for name in needed for rate in asked.rates}
+    assert found == {(name, rate) for name in needed for rate in (1e-2, 3e-3)}
     assert needed == {contenders.TEACHER, contenders.LIKE_STUDENT}
-    asked.contender = [contenders.LIKE_STUDENT_RELU]
-    assert {run.contender for run in study.planned(asked, [])} == set(asked.contender)
+    chosen = [contenders.LIKE_STUDENT_RELU]
+    runs = asked_by(teachers=True, contender=chosen)
+    assert {run.contender for run in runs} == set(chosen)
+
+
+def test_every_committed_run_can_be_repeated():
+    rows = lines.read_lines(places.RESULTS / "runs.jsonl")
+    asked = asked_by(repeat=True)
+    runs = [study.run_of(one, rows) for one in asked]
+    assert [run.digest() for run in runs] == [row["digest"] for row in rows]
+    # Whoever has a teacher comes after it.
+    usual, taught, students = (
+        {one.contender for one in stage} for stage in study.stages(asked)
+    )
+    assert {contenders.TEACHER, contenders.LIKE_STUDENT} < usual
+    for name in (*taught, *students):
+        chosen = contenders.contender(name)
+        others = {chosen.teacher, chosen.start or chosen.teacher}
+        assert others <= (usual if name in taught else usual | taught)
+
+
+def test_every_question_has_been_asked():
+    rows = lines.read_lines(places.RESULTS / "runs.jsonl")
+    asked = {lines.name_of(row) for row in rows}
+    assert asked >= contenders.QUESTIONS.keys()
 
 
 def test_a_student_may_start_from_another_network_than_its_teacher(taught):
     usual, where = taught
     name = "R, distillation, start: its blocks, from the usual teacher"
     start = contenders.LIKE_STUDENT_COPIED
-    run = study._run([usual], "tiny", start, 1e-2, 0)
+    run = study.run_of(study.Asked("tiny", start, 1e-2, 0), [usual])
     assert run.teacher == usual["digest"]
     between = training.trained(run, where)
     assert "distillation_loss" not in between["histories"][0]
-    run = study._run([usual, between], "tiny", name, 1e-2, 0)
+    run = study.run_of(study.Asked("tiny", name, 1e-2, 0), [usual, between])
     assert (run.teacher, run.start) == (usual["digest"], between["digest"])
     assert run.digest() != run._replace(start=None).digest()
     x, _ = study_images.images("digits", 256).validation
@@ -296,17 +316,30 @@ def test_larger_kernels_at_the_start(network):
 
 
 def test_runs_are_done_once_and_by_one_process(tmp_path):
-    lock = tmp_path / "run.lock"
-    with study.claimed(lock) as ours:
-        assert ours
-        with study.claimed(lock) as theirs:
-            assert not theirs
-    with study.claimed(lock) as ours:
-        assert ours
-    path = tmp_path / "runs.jsonl"
-    assert study.done(path) == set()
-    path.write_text(json.dumps(line("R", 0.8)) + "\n")
-    assert study.done(path) == {"R-0-0.003-small"}
+    where = places.Places(tmp_path, tmp_path)
+    where.make()
+    run = training.Run("tiny", "R", 3e-3, 0, "teacher")
+    lock = tmp_path / f"{run.digest()}.lock"
+    trained = mock.Mock(
+        side_effect=lambda run, _: line("R", 0.8) | {"digest": run.digest()}
+    )
+    with mock.patch.object(study, "trained", trained):
+        with study.claimed(lock) as ours:
+            assert ours
+            with study.claimed(lock) as theirs:
+                assert not theirs
+            study.train_once(run, where, wait=False)
+            assert not trained.called
+            # One that waits goes on where the other one was stopped.
+            waiting = threading.Thread(target=study.train_once, args=(run, where, True))
+            waiting.start()
+            waiting.join(0.2)
+            assert waiting.is_alive()
+            assert not trained.called
+        waiting.join()
+        study.train_once(run, where, wait=True)
+    trained.assert_called_once_with(run, where)
+    assert study.done(where.lines) == {run.digest()}
 
 
 def test_rates_are_chosen_by_the_first_seed_of_each_size():
@@ -563,7 +596,7 @@ def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
         line("R+G, weight 1", 0.75, rate=1e-2),
         line("R+G, weight 1", 0.83, rate=1e-2, seed=1),
         line("R+G, weight 1", 0.90, rate=1e-2, seed=2),
-        line("R+G, fading", 0.75, rate=1e-2, seed=3),
+        line("R+G, approx_sign kernels", 0.75, rate=1e-2, seed=3),
         line("R+G, weight 0.1", 0.69, rate=1e-2),
     ]
     text = report.document(rows, tmp_path, places.Places(tmp_path))
@@ -571,7 +604,7 @@ def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
         "| R+G | weight 1 | 0.01 | 3 | 82.67 ± 7.51 | +4.00 ± 1.41 "
         "(seeds in common: 2) |" in text
     )
-    assert "| R+G | fading | 0.01 | 1 | 75.00 | not run without |" in text
+    assert "| R+G | approx_sign kernels | 0.01 | 1 | 75.00 | not run without |" in text
     assert "| R+G | weight 0.1 | 0.01 | 1 | 69.00 | -1.00 |" in text
 
 

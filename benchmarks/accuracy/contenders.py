@@ -114,7 +114,6 @@ _RGD = _RG.with_settings(**_DISTILLED)
 # From its own blocks in full precision, which are its teacher, too. Larger kernels keep
 # their signs for longer.
 _PRETRAINED = {"teacher": LIKE_STUDENT, "magnitude": 0.5}
-_RGD_PRETRAINED = _replaced(_RGD, **_PRETRAINED)
 _RGB = _replaced(_RG, optimizers={"strategy_b_optimizer": 0.1})
 _REACTNET = _replaced(_R, network="reactnet")
 _REACTNET_FULL = _replaced(_RGD, network="reactnet")
@@ -148,7 +147,7 @@ CONTENDERS: dict[str, Contender] = {
     "R+G, distillation": _RGD,
     "Bi-Real Net, pretrained, distillation": _replaced(_BIREAL_D, **_PRETRAINED),
     "R, pretrained, distillation": _replaced(_RD, **_PRETRAINED),
-    "R+G, pretrained, distillation": _RGD_PRETRAINED,
+    "R+G, pretrained, distillation": _replaced(_RGD, **_PRETRAINED),
     "ReActNet": _REACTNET,
     "ReActNet, R+G, distillation": _REACTNET_FULL,
 }
@@ -197,10 +196,8 @@ _CHANGES: dict[str, dict[str, Contender]] = {
             **{**_FULL, "kernel_weight": Ramp(0.0, 1e-4, epochs=10)}
         ),
         "scale per layer": _replaced(_R, scale="layer"),
-        "scale optimizer 0.1": _replaced(_R, optimizers={"scale_optimizer": 0.1}),
         "slow scales": _replaced(_R, **_SLOW),
         "teacher and start: its blocks": _replaced(_R, **_LIKE),
-        "teacher and start: its blocks with ReLUs": _replaced(_R, **_RELU),
     },
     "R, approx_sign kernels": {
         "kernel loss as in the paper": _R_APPROX.with_settings(**_PAPER),
@@ -216,16 +213,12 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     "R, distillation": {
         "approx_sign kernels": _RD_APPROX,
         "slow scales": _replaced(_RD, **_SLOW),
-        "ReActNet": _replaced(_RD, network="reactnet"),
         "distillation 0.3": _RD.with_settings(distillation=0.3),
         "distillation 3": _RD.with_settings(distillation=3.0),
         "temperature 1": _RD.with_settings(temperature=1.0),
         "temperature 2": _RD.with_settings(temperature=2.0),
         "temperature 8": _RD.with_settings(temperature=8.0),
         "two stages": _replaced(_RD, two_stages=True),
-        "attention": _replaced(_RD, taps=STAGE_ADDITIONS).with_settings(
-            attention_weight=1.0
-        ),
         "teacher and start: its blocks": _replaced(_RD, **_LIKE),
         "teacher and start: its blocks, 10 epochs": _replaced(
             _RD, teacher=LIKE_STUDENT_TAUGHT
@@ -234,24 +227,10 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "kernels of 0.3 at the start": _replaced(_RD, magnitude=0.3),
         "kernels of 0.5 at the start": _replaced(_RD, magnitude=0.5),
         "fresh start": _replaced(_RD, from_teacher=False),
-        "fresh start, kernels of 0.3": _replaced(
-            _RD, from_teacher=False, magnitude=0.3
-        ),
         "start: its blocks, from the usual teacher": _replaced(
             _RD, start=LIKE_STUDENT_COPIED
         ),
         "teacher and start: its blocks with ReLUs": _replaced(_RD, **_RELU),
-    },
-    "R, pretrained, distillation": {
-        "kernels of 0.8 at the start": _replaced(_RD, **_LIKE, magnitude=0.8),
-        "ReActNet": _replaced(
-            _RD, network="reactnet", teacher=LIKE_REACTNET, magnitude=0.5
-        ),
-    },
-    "R, distillation, teacher and start: its blocks, 10 epochs": {
-        "kernels of 0.3 at the start": _replaced(
-            _RD, teacher=LIKE_STUDENT_TAUGHT, magnitude=0.3
-        ),
     },
     "R, distillation, approx_sign kernels": {
         "slow scales": _replaced(_RD_APPROX, **_SLOW),
@@ -260,17 +239,9 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     },
     "R+G": {
         "approx_sign kernels": _RG_APPROX,
-        "slow scales": _replaced(_RG, **_SLOW),
         "feature matching 0.1 alone": _RG.with_settings(**_MATCHED_LITTLE),
-        "feature matching 0.1 alone, taps at additions": _replaced(
-            _RG, taps=ADDITIONS
-        ).with_settings(**_MATCHED_LITTLE),
-        "fading": _RG.with_settings(adversarial_weight=Ramp(0.01, 0.0, epochs=5)),
-        "weight 0.001": _RG.with_settings(adversarial_weight=0.001),
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
-        "teacher and start: its blocks": _replaced(_RG, **_LIKE),
-        "teacher and start: its blocks with ReLUs": _replaced(_RG, **_RELU),
     },
     "R+G, approx_sign kernels": {
         "feature matching 0.1 alone": _RG_APPROX.with_settings(**_MATCHED_LITTLE),
@@ -285,33 +256,19 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     "ReActNet": {"approx_sign kernels": _replaced(_REACTNET, **_APPROX)},
     "ReActNet, R+G, distillation": {
         "approx_sign kernels": _replaced(_REACTNET_FULL, **_APPROX),
-        "fading": _REACTNET_FULL.with_settings(
-            adversarial_weight=Ramp(0.01, 0.0, epochs=5)
-        ),
     },
     "R+G, distillation": {
         "approx_sign kernels": _replaced(_RGD, **_APPROX),
         "slow scales": _replaced(_RGD, **_SLOW),
-        "fading": _RGD.with_settings(adversarial_weight=Ramp(0.01, 0.0, epochs=5)),
         "weight 0.001": _RGD.with_settings(adversarial_weight=0.001),
         "feature matching 0.1 alone": _RGD.with_settings(**_MATCHED_LITTLE),
         "teacher and start: its blocks": _replaced(_RGD, **_LIKE),
         "teacher and start: its blocks with ReLUs": _replaced(_RGD, **_RELU),
     },
-    "R+G, pretrained, distillation": {
-        "weight 0.001": _RGD_PRETRAINED.with_settings(adversarial_weight=0.001),
-        "fading": _RGD_PRETRAINED.with_settings(
-            adversarial_weight=Ramp(0.01, 0.0, epochs=5)
-        ),
-        "feature matching 0.1 alone": _RGD_PRETRAINED.with_settings(**_MATCHED_LITTLE),
-        "feature matching 1 alone": _RGD_PRETRAINED.with_settings(**_MATCHED_ALONE),
-    },
     "R+G, weight 0.1": {
         "taps at stages": _replaced(_RG01, taps="stage"),
         "taps at additions": _replaced(_RG01, taps=ADDITIONS),
-        "taps at stages' additions": _replaced(_RG01, taps=STAGE_ADDITIONS),
         "warmed up": _RG01.with_settings(adversarial_weight=Ramp(0.0, 0.1, epochs=2)),
-        "fading": _RG01.with_settings(adversarial_weight=Ramp(0.1, 0.0, epochs=5)),
         "log": _RG01.with_settings(adversarial_loss="log"),
         "relativistic": _RG01.with_settings(adversarial_loss="relativistic"),
         "no limit": _RG01.with_settings(discriminator_accuracy_limit=1.0),
@@ -325,12 +282,6 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "faster discriminators": _replaced(
             _RG01, optimizers={"discriminator_optimizer": 0.3}
         ),
-        "feature matching 1": _RG01.with_settings(**_MATCHED),
-        "teacher and start: its blocks": _replaced(_RG01, **_LIKE),
-        "teacher and start: its blocks with ReLUs": _replaced(_RG01, **_RELU),
-        "untrained discriminators, feature matching 1 alone": _replaced(
-            _RG01, optimizers={"discriminator_optimizer": 0.0}
-        ).with_settings(**_MATCHED_ALONE),
     },
 }
 

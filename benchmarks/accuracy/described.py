@@ -9,7 +9,6 @@ from pathlib import Path
 from contenders import (
     ADDITIONS,
     EACH_EPOCH,
-    LIKE_REACTNET,
     LIKE_STUDENT,
     STAGE_ADDITIONS,
     TEACHER,
@@ -34,7 +33,6 @@ _RECTIFIED = ("rbcn", "reactnet")
 _TEACHERS = {
     TEACHER: "the usual teacher",
     LIKE_STUDENT: "its own blocks in full precision",
-    LIKE_REACTNET: "its own blocks in full precision",
 }
 _TAPS = {
     "convolution": "every 1-bit convolution's batch normalisation",

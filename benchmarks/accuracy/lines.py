@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS, QUESTIONS, TEACHER, TEACHERS, settings_of
+from contenders import CONTENDERS, QUESTIONS, TEACHER, TEACHERS, names, settings_of
 
 Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
@@ -39,6 +39,14 @@ def of(rows: Rows, size: str, contender: str, **fields: Any) -> Rows:
     return [
         row for row in rows if all(row[name] == value for name, value in wanted.items())
     ]
+
+
+def name_of(row: dict[str, Any]) -> str | None:
+    """What the contender of a line is called now; None if it is none any more."""
+    known = (
+        name for name in [*names(), *TEACHERS] if settings_of(name) == row["settings"]
+    )
+    return next(known, None)
 
 
 def best_rate(rows: Rows, contender: str, size: str) -> float | None:

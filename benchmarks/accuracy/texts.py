@@ -52,8 +52,9 @@ Of the small networks unless it says so, by validation accuracy. What rests on o
 is a hint.
 """
 BUDGETS_TEXT = """\
-By validation accuracy, at the rates that were chosen with the usual budget. Few images
-are seen as often as makes the same number of steps.
+By validation accuracy, at the rates that were chosen with the usual budget; the large
+network has that of the small. Few images are seen as often as makes the same number of
+steps.
 """
 FULL_PRECISION_TEXT = """\
 Validation accuracy after 20 epochs, or after 10 of those that the usual teacher taught;
@@ -66,8 +67,8 @@ contender at the same learning rate and seeds, whichever rate is best for either
 seed decides nothing that is smaller than the spread between seeds above. A "weight" is
 that of the discriminators. "Fresh start": not from the teacher's kernels. "Two stages":
 half of the epochs with 1-bit inputs and real kernels, half with both in 1 bit. "Slow
-scales": an optimizer of their own, at a hundredth of the rate. "Warmed up", "fading":
-the weight rises or falls in the first epochs.
+scales": an optimizer of their own, at a hundredth of the rate. "Warmed up": the weight
+rises, that of discriminators in the first two epochs, that of kernels in all.
 """
 RATES_TEXT = """\
 Learning rates: validation accuracy at seed 0. The best rate of each row is used for all
