@@ -17,10 +17,10 @@ from scores import Score, difference, share_closed
 
 
 class Runs(NamedTuple):
-    """A contender, or a question, at one learning rate."""
+    """A contender, or a question, at one learning rate; None is its best one."""
 
     contender: str
-    learning_rate: float
+    learning_rate: float | None
     size: str = "small"
 
     def told(self, rows: Rows) -> str:
@@ -32,7 +32,8 @@ class Runs(NamedTuple):
         return f"{Score(own, 'validation_accuracy')} % ({seeds})"
 
     def _rows(self, rows: Rows) -> Rows:
-        return of(rows, self.size, self.contender, learning_rate=self.learning_rate)
+        rate = self.learning_rate or best_rate(rows, self.contender, self.size)
+        return of(rows, self.size, self.contender, learning_rate=rate)
 
 
 class Share(Runs):
@@ -289,8 +290,8 @@ FINDINGS = (
         usual=Runs("R, distillation", 3e-2),
         pretrained=Runs("R, pretrained, distillation", 3e-2),
         larger=Runs("R, distillation, kernels of 0.5 at the start", 3e-2),
-        large=Runs("R, pretrained, distillation", 3e-2, "large"),
-        large_usual=Runs("R, distillation", 3e-2, "large"),
+        large=Runs("R, pretrained, distillation", None, "large"),
+        large_usual=Runs("R, distillation", None, "large"),
     ),
     Finding(
         "**What makes a good start.** The same blocks with ReLUs are better networks, "
@@ -331,7 +332,7 @@ FINDINGS = (
         triple=Runs("R, distillation", 3e-2, "triple"),
         pretrained=Runs("R, pretrained, distillation", 3e-2),
         large_triple=Runs("R, distillation", 3e-2, "large_triple"),
-        large=Runs("R, pretrained, distillation", 3e-2, "large"),
+        large=Runs("R, pretrained, distillation", None, "large"),
         double_started=Runs("R, distillation, start: its blocks", 3e-2, "double"),
         long=Runs("R, distillation", 3e-2, "long"),
     ),
@@ -346,8 +347,8 @@ FINDINGS = (
         "([measured](../benchmarks/results/accuracy/gradients_pretrained.md)).",
         alone=Runs("R, pretrained, distillation", 3e-2),
         judged=Runs("R+G, pretrained, distillation", 3e-2),
-        large=Runs("R, pretrained, distillation", 3e-2, "large"),
-        large_judged=Runs("R+G, pretrained, distillation", 3e-2, "large"),
+        large=Runs("R, pretrained, distillation", None, "large"),
+        large_judged=Runs("R+G, pretrained, distillation", None, "large"),
     ),
     Finding(
         "**What keeps the students from the teacher, in 10 epochs.** With real kernels "

@@ -79,6 +79,8 @@ PUBLISHED = (
     ("ImageNet, ResNet-18", "RBCN", "59.5"),
 )
 
+_FILES = " Files of the same layers differ by the length of the names in them."
+
 
 def state(rows: Rows) -> str:
     """What the study still lacks, in words; nothing if it lacks nothing."""
@@ -130,7 +132,9 @@ def size_section(size: str, found: Found, folder: Path, places: Places) -> str:
         f"the {found.figure.partition('_')[0]} images; ± is the standard deviation "
         "over seeds. Times are to that of the plain student, measured apart from the "
         'runs, whose machines were busy: benchmarks/accuracy/epoch_time.py. "Of the '
-        f"gap closed\": (accuracy - {PLAIN}'s) / (teacher's - {PLAIN}'s).\n",
+        f"gap closed\": (accuracy - {PLAIN}'s) / (teacher's - {PLAIN}'s)."
+        + (_FILES if found.file_size(PLAIN) else "")
+        + "\n",
         result_table(found, times_of(size, places)),
         f"![Accuracy of each contender]({folder.name}/{accuracies})\n",
     ]
