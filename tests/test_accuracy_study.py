@@ -654,6 +654,7 @@ def test_the_verdict_is_told_with_its_figures():
         (name, one.size)
         for paragraph in findings.VERDICT
         for one in paragraph.figures.values()
+        if not isinstance(one, findings.Images)
         for name in ([one.contender] if isinstance(one, findings.Runs) else one[:2])
     ]
     rows = [
@@ -665,7 +666,16 @@ def test_the_verdict_is_told_with_its_figures():
     assert text.count("**") == 2 * len(findings.VERDICT)
     assert "{" not in text
     assert "by +0.00 ± 0.00 points when they are added to R" in text
+    assert "here** (on the validation images)" in text
     assert findings.verdict(rows[3:]) != text
+    # Once all have been tested, gains are of the test images.
+    judged = ("R+G", "R")
+    seen = [{**r, "test_accuracy": 0.5 + (r["contender"] in judged) / 9} for r in rows]
+    text = findings.verdict(seen)
+    assert "here** (on the test images)" in text
+    assert "change Bi-Real Net by +11.11 ± 0.00" in text
+    assert text.count("80.00 ± 1.00 %") == 4
+    assert "(on the validation" in findings.verdict([*seen[1:], rows[0]])
 
 
 def test_one_far_behind_does_not_squeeze_the_others(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def finals(rows: Rows, size: str) -> dict[str, Rows]:
         if own:
             found[name] = sorted(own, key=lambda row: row["seed"])
     return found
+
+
+def figure_that_counts(found: Iterable[Rows]) -> str:
+    """Test accuracy, once all networks of a conclusion have one.
+
+    Args:
+        found: The lines of each of its contenders.
+    """
+    tested = all("test_accuracy" in row for rows in found for row in rows)
+    return "test_accuracy" if tested else "validation_accuracy"
 
 
 def best_teacher(rows: Rows, size: str, name: str = TEACHER) -> str | None:

@@ -20,7 +20,7 @@ from conclusion import in_short
 from contenders import CONCLUSIVE, CONTENDERS, PLAIN, SEEDS, TEACHER
 from described import contender_table
 from findings import findings, verdict
-from lines import Rows, finals, read_lines
+from lines import Rows, figure_that_counts, finals, read_lines
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
 from sizes import SIZES
@@ -112,10 +112,7 @@ def judged_sizes(rows: Rows) -> dict[str, Found]:
     for size, title in HEADINGS.items():
         found = finals(rows, size)
         if PLAIN in found and TEACHER in found:
-            own = [row for rows in found.values() for row in rows]
-            tested = all("test_accuracy" in row for row in own)
-            figure = "test_accuracy" if tested else "validation_accuracy"
-            judged[size] = Found(title, found, figure)
+            judged[size] = Found(title, found, figure_that_counts(found.values()))
     return judged
 
 

@@ -44,8 +44,8 @@ Bi-Real Net's paper (arXiv 1808.00278). What it starts from is its teacher, too,
 is that one with which its agreement is.
 """
 ABLATION_TEXT = """\
-Points of accuracy, ± the standard deviation, and the number of seeds. Bold is what is
-clear; one seed decides nothing.
+Points of accuracy on the images of the tables above, ± the standard deviation, and the
+number of seeds. Bold is what is clear; one seed decides nothing.
 """
 FINDINGS_TEXT = """\
 Of the small networks unless it says so, by validation accuracy. What rests on one seed
