@@ -37,12 +37,18 @@ lock: $(READY)
 	  --output-file requirements.txt
 
 # The whole study takes days on one core, and goes on where it was stopped; a second core
-# is used by `make evidence-runs` beside it. What is committed is not run again: name
-# other folders to repeat it. The short one takes 10 minutes.
+# is used by `make evidence-runs` beside it. What is committed is not run again, but in
+# another folder: `make evidence AGAIN=folder`. The short one takes 10 minutes.
 STUDY := $(BIN)/python benchmarks/accuracy/study.py
-RESULTS ?= benchmarks/results/accuracy
-WORK ?= benchmarks/accuracy/work
-DOCUMENT ?= docs/evidence.md
+ifdef AGAIN
+RESULTS := $(AGAIN)/results
+WORK := $(AGAIN)/work
+DOCUMENT := $(AGAIN)/evidence.md
+else
+RESULTS := benchmarks/results/accuracy
+WORK := benchmarks/accuracy/work
+DOCUMENT := docs/evidence.md
+endif
 SHORT := benchmarks/accuracy/work/short
 evidence-runs: $(READY)
 	$(STUDY) --repeat --results $(RESULTS) --work $(WORK)

@@ -19,6 +19,7 @@ with mock.patch.dict(os.environ):  # Scripts set variables for TensorFlow.
     import contenders
     import described
     import epoch_time
+    import figures
     import findings
     import last_step
     import lines
@@ -68,7 +69,7 @@ def taught(tmp_path_factory):
     return training.trained(run, where), where
 
 
-@pytest.mark.parametrize("name", ["R+G", "R, distillation, two stages"])
+@pytest.mark.parametrize("name", ["R+G", "R, approx_sign kernels, two stages"])
 def test_a_run_leaves_a_row_and_its_network(name, taught):
     teacher, where = taught
     run = training.Run("tiny", name, 3e-3, 1, teacher["digest"])
@@ -123,7 +124,7 @@ def test_a_teacher_with_the_students_blocks(relus, named, lowest, tmp_path):
 def asked_by(**arguments):
     """The runs that arguments of the command ask for, without any line."""
     usual = {"size": "digits", "contender": None, "rates": [1e-2, 3e-3], "seeds": [0]}
-    flags = dict.fromkeys(("teachers", "questions", "repeat", "best_rate"), False)
+    flags = dict.fromkeys(("teachers", "questions", "repeat", "best_rate"))
     asked = argparse.Namespace(**{**usual, **flags, **arguments})
     return study.planned(asked, [])
 
@@ -141,7 +142,7 @@ def test_all_teachers_that_contenders_need_come_first():
 
 def test_every_committed_run_can_be_repeated():
     rows = lines.read_lines(places.RESULTS / "runs.jsonl")
-    asked = asked_by(repeat=True)
+    asked = asked_by(repeat=places.RESULTS / "runs.jsonl")
     runs = [study.run_of(one, rows) for one in asked]
     assert [run.digest() for run in runs] == [row["digest"] for row in rows]
     # Whoever has a teacher comes after it.
@@ -153,12 +154,6 @@ def test_every_committed_run_can_be_repeated():
         chosen = contenders.contender(name)
         others = {chosen.teacher, chosen.start or chosen.teacher}
         assert others <= (usual if name in taught else usual | taught)
-
-
-def test_every_question_has_been_asked():
-    rows = lines.read_lines(places.RESULTS / "runs.jsonl")
-    asked = {lines.name_of(row) for row in rows}
-    assert asked >= contenders.QUESTIONS.keys()
 
 
 def test_a_student_may_start_from_another_network_than_its_teacher(taught):
@@ -337,10 +332,45 @@ def test_runs_are_done_once_and_by_one_process(tmp_path):
             waiting.join(0.2)
             assert waiting.is_alive()
             assert not trained.called
-        waiting.join()
+        waiting.join(60)
+        assert not waiting.is_alive()
         study.train_once(run, where, wait=True)
     trained.assert_called_once_with(run, where)
     assert study.done(where.lines) == {run.digest()}
+
+
+def test_the_command_goes_from_teachers_to_students(tmp_path, monkeypatch):
+    """A repeat into an empty folder, whose teachers are known only when trained."""
+    names = {
+        "R, distillation, teacher and start: its blocks, 10 epochs": 0,
+        contenders.LIKE_STUDENT_TAUGHT: 1,
+        contenders.TEACHER: 2,
+    }
+    before = tmp_path / "before.jsonl"
+    before.write_text("\n".join(json.dumps(line(name, 0.8)) for name in names))
+    calls = []
+
+    def trained(run, _):
+        calls.append(run)
+        return line(run.contender, 0.8) | {"digest": run.digest()}
+
+    arguments = ["--repeat", before, "--results", tmp_path / "r", "--work", tmp_path]
+    monkeypatch.setattr("sys.argv", ["study.py", *map(str, arguments)])
+    waits = []
+    with (
+        mock.patch.object(study, "trained", trained),
+        mock.patch.object(study, "claimed", wraps=study.claimed) as claimed,
+        mock.patch.object(study.tf.config.experimental, "enable_op_determinism"),
+    ):
+        study.main()
+        waits = [call.args[1] for call in claimed.call_args_list]
+        study.main()
+    assert [run.contender for run in calls] == list(names)[::-1]
+    usual, between, student = calls
+    assert (usual.teacher, between.teacher) == (None, usual.digest())
+    assert student.teacher == between.digest()
+    # Of each stage first what no other process is at, then the rest.
+    assert waits == [False, True] * 3
 
 
 def test_rates_are_chosen_by_the_first_seed_of_each_size():
@@ -413,7 +443,7 @@ SEEDS = [(0, -0.01), (1, 0.0), (2, 0.01)]  # The standard deviation is 0.01.
 )
 def test_the_report_says_what_the_lines_say(accuracy, over, aim, tmp_path):
     text = report.document(lines_of_three(accuracy), tmp_path, places.Places(tmp_path))
-    assert re.search(f"at its best as R\\+G, is {over}", text)
+    assert re.search(f"tuned here, as R\\+G, is {over}", text)
     assert re.search(f"at its best as R\\+G, closes {aim}", text)
     row = next(part for part in text.split("\n") if part.startswith("| R+G | 3"))
     share = f"{100 * (accuracy - 0.8) / 0.1:.0f}%"
@@ -545,6 +575,15 @@ def test_one_seed_has_no_spread_to_be_beaten(tmp_path):
     assert "closes 55% of the gap" in text
 
 
+def test_the_best_student_is_told_with_those_that_are_as_good():
+    found = found_with(R=[0.83, 0.84, 0.85], R_G=[0.83, 0.83, 0.85])
+    (told,) = conclusion.best_student(found)
+    assert "is R, 84.00 ± 1.00 %, which closes 40% of that gap." in told
+    assert told.endswith("Within the spread of it: R+G.")
+    (told,) = conclusion.best_student(found_with(R=[0.83, 0.84, 0.85]))
+    assert told.endswith("of that gap.")
+
+
 def test_the_report_says_what_is_lacking(tmp_path):
     text = report.document(lines_of_three(0.85), tmp_path, places.Places(tmp_path))
     (lacking,) = re.findall(r"- The small networks: (.*)", text)
@@ -609,24 +648,42 @@ def test_the_report_compares_a_change_at_the_same_rate_and_seed(tmp_path):
     assert "| R+G | weight 0.1 | 0.01 | 1 | 69.00 | -1.00 |" in text
 
 
+def runs_behind(paragraphs):
+    """Contender, rate and size of all runs that figures are of; no rate if any."""
+    found = {}
+    for paragraph in paragraphs:
+        for one in paragraph.figures.values():
+            if isinstance(one, figures.Runs):
+                found[tuple(one)] = None
+            elif not isinstance(one, figures.Counted):
+                rate = getattr(one, "learning_rate", None)
+                for name in (one.with_it, one.without):
+                    found[name, rate, one.size] = None
+    return list(found)
+
+
 def test_findings_are_told_with_the_figures_of_their_lines():
-    figures = [runs for f in findings.FINDINGS for runs in f.figures.values()]
-    assert not [one for one in figures if isinstance(one, findings.Gain)]
+    told = [one for f in findings.FINDINGS for one in f.figures.values()]
+    assert not [one for one in told if isinstance(one, figures.Gain)]
     rows = [
         line(name, accuracy + delta, rate=rate or 1e-2, seed=seed, size=size)
-        for name, rate, size in {tuple(runs) for runs in figures}
+        for name, rate, size in runs_behind(findings.FINDINGS)
         for accuracy in [0.75 if name == contenders.PLAIN else 0.80]
         for seed, delta in SEEDS
     ]
     teacher = line(contenders.TEACHER, 0.95)
     text = findings.findings([*rows, teacher])
-    shares = [runs for runs in figures if isinstance(runs, findings.Share)]
-    plain = [runs for runs in figures if runs.contender == contenders.PLAIN]
-    assert text.count("25%") + text.count(" 0%") == len(shares)
+    shares = [one for one in told if isinstance(one, figures.Share)]
+    differences = [one for one in told if isinstance(one, figures.Difference)]
+    runs = [one for one in told if type(one) is figures.Runs]
+    plain = [one for one in runs if one.contender == contenders.PLAIN]
     # The share that the plain student closes of its own gap is 0.
-    assert text.count("75.00 ± 1.00 % (3 seeds)") == len(plain) - 1
-    count = len(figures) - len(shares) - len(plain) + 1
-    assert text.count("80.00 ± 1.00 % (3 seeds)") == count
+    assert text.count("25%") + text.count(" 0%") == len(shares)
+    assert text.count("75.00 ± 1.00 % (3 seeds)") == len(plain)
+    assert text.count("80.00 ± 1.00 % (3 seeds)") == len(runs) - len(plain)
+    over = [one for one in differences if one.without == contenders.PLAIN]
+    assert text.count("+5.00 ± 0.00") == len(over) > 0
+    assert text.count("+0.00 ± 0.00") == len(differences) - len(over)
     assert "{" not in text
     # One of which a figure is missing is left out.
     names = {runs.contender for runs in findings.FINDINGS[0].figures.values()}
@@ -637,7 +694,7 @@ def test_findings_are_told_with_the_figures_of_their_lines():
 
 def test_a_gain_is_over_the_seeds_that_both_have():
     rows = [line("R", 0.80), line("R", 0.83, seed=1), line("R", 0.5, rate=1e-2)]
-    gain = findings.Gain("R+G", "R")
+    gain = figures.Gain("R+G", "R")
     assert gain.told(rows) == ""
     rows.append(line("R+G", 0.81, rate=1e-2))
     assert gain.told(rows) == "+1.00 (one seed)"
@@ -645,21 +702,14 @@ def test_a_gain_is_over_the_seeds_that_both_have():
     assert gain.told(rows) == "+0.00 ± 1.41"
     assert gain._replace(size="large").told(rows) == ""
     # Which rate is best is known by the first seed.
-    assert findings.Runs("R", None).told(rows) == "81.50 ± 2.12 % (2 seeds)"
-    assert findings.Runs("R", 1e-2).told(rows) == "50.00 % (one seed)"
+    assert figures.Runs("R", None).told(rows) == "81.50 ± 2.12 % (2 seeds)"
+    assert figures.Runs("R", 1e-2).told(rows) == "50.00 % (one seed)"
 
 
 def test_the_verdict_is_told_with_its_figures():
-    pairs = [
-        (name, one.size)
-        for paragraph in findings.VERDICT
-        for one in paragraph.figures.values()
-        if not isinstance(one, findings.Images)
-        for name in ([one.contender] if isinstance(one, findings.Runs) else one[:2])
-    ]
     rows = [
         line(name, 0.8 + delta, rate=3e-2, seed=seed, size=size)
-        for name, size in dict.fromkeys(pairs)
+        for name, size in {(n, s) for n, _, s in runs_behind(findings.VERDICT)}
         for seed, delta in SEEDS
     ]
     text = findings.verdict(rows)
@@ -707,13 +757,36 @@ def test_test_images_are_for_the_last_step(tmp_path):
     assert row.startswith("| Bi-Real Net |")
     assert header.count("|") == row.count("|")
     assert "file has 5,003 bytes, and 5,011 that of Bi-Real Net" in text
-    assert len(last_step.to_test(rows, "small")) == 7
-    with pytest.raises(SystemExit, match=r"fewer than 3 seeds of \['R\+G'\]"):
-        last_step.to_test(rows[:-1], "small")
+
+
+def test_networks_are_tested_when_all_have_been_trained():
+    names = contenders.CONCLUSIVE["large"]
+    students = [name for name in names if name != contenders.TEACHER]
+    rows = [
+        line(contenders.TEACHER, 0.9, size="large"),
+        *(line(n, 0.8, seed, size="large") for seed, _ in SEEDS for n in students),
+    ]
+    assert last_step.to_test(rows, "large") == sorted(
+        rows, key=lambda row: (names.index(row["contender"]), row["seed"])
+    )
+    last = re.escape(students[-1])
+    with pytest.raises(SystemExit, match=rf"fewer than 3 seeds of \['{last}'\]"):
+        last_step.to_test(rows[:-1], "large")
+    with pytest.raises(SystemExit, match=r"seeds of .*full precision"):
+        last_step.to_test(rows[1:], "large")
     # Of those that are not of the conclusion there may be fewer.
-    rows = [{**row, "size": "large"} for row in rows]
     more = line("ReActNet", 0.85, size="large")
-    assert len(last_step.to_test([*rows, more], "large")) == 8
+    assert more in last_step.to_test([*rows, more], "large")
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_the_committed_networks_can_be_tested(size):
+    found = last_step.to_test(lines.read_lines(places.RESULTS / "runs.jsonl"), size)
+    # Some ran under names that have gone, or that are of others now.
+    assert {row["contender"] for row in found} == set(contenders.contenders_at(size))
+    for row in found:
+        assert row["settings"] == contenders.settings_of(row["contender"])
+        assert places.Places().answers(row["digest"]).is_file()
 
 
 def test_a_network_of_the_conclusion_becomes_a_file(taught, tmp_path):

@@ -46,20 +46,22 @@ def aims(found: Found) -> list[str]:
     judged = [name for name in JUDGED if name in found.rows]
     full = [name for name in FULL if name in found.rows]
     return [
-        *(_over_plain(found, found.best(judged)) if judged else []),
+        *(_over_plain(found, judged) if judged else []),
         *(_half_of_the_gap(found, found.best(full)) if full else []),
     ]
 
 
-def _over_plain(found: Found, best: str) -> list[str]:
+def _over_plain(found: Found, judged: list[str]) -> list[str]:
+    best = found.best(judged)
     step = Step("discriminators", PLAIN, best)
     gain, spread = found.gain(step), found.spread(step)
     if gain is None or spread is None:
         return []
     over = "over" if gain.mean > 0 else "below"
     met = "met" if gain.mean > spread else "missed"
+    chosen = f"at its best as {best}" if len(judged) > 1 else f"as {best}"
     return [
-        f"The paper's method, at its best as {best}, is {abs(100 * gain.mean):.2f} ± "
+        f"The paper's method, tuned here, {chosen}, is {abs(100 * gain.mean):.2f} ± "
         f"{100 * (gain.spread or 0):.2f} points {over} {PLAIN}: the aim of more than "
         f"the seeds' spread ({100 * spread:.2f}) over it is {met}."
     ]
@@ -104,12 +106,22 @@ def best_student(found: Found) -> list[str]:
     if len(students) < 2:
         return []
     best = found.best(students)
-    told = "one seed" if most == 1 else f"{most} seeds"
-    return [
-        f"The best 1-bit student of those with {told} is {best}, "
+    seeds_told = "one seed" if most == 1 else f"{most} seeds"
+    told = (
+        f"The best 1-bit student of those with {seeds_told} is {best}, "
         f"{found.score(best)} %, which closes {100 * found.share(best):.0f}% of that "
         "gap."
-    ]
+    )
+    near = [name for name in students if name != best and _is_near(found, name, best)]
+    if near:
+        told += f" Within the spread of it: {'; '.join(near)}."
+    return [told]
+
+
+def _is_near(found: Found, name: str, best: str) -> bool:
+    step = Step("all that they differ by", name, best)
+    gain, spread = found.gain(step), found.spread(step)
+    return gain is not None and spread is not None and abs(gain.mean) <= spread
 
 
 def what_pays(found: Found) -> list[str]:

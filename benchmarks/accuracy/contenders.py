@@ -218,7 +218,6 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "temperature 1": _RD.with_settings(temperature=1.0),
         "temperature 2": _RD.with_settings(temperature=2.0),
         "temperature 8": _RD.with_settings(temperature=8.0),
-        "two stages": _replaced(_RD, two_stages=True),
         "teacher and start: its blocks": _replaced(_RD, **_LIKE),
         "teacher and start: its blocks, 10 epochs": _replaced(
             _RD, teacher=LIKE_STUDENT_TAUGHT
@@ -226,7 +225,6 @@ _CHANGES: dict[str, dict[str, Contender]] = {
         "start: its blocks": _replaced(_RD, start=LIKE_STUDENT),
         "kernels of 0.3 at the start": _replaced(_RD, magnitude=0.3),
         "kernels of 0.5 at the start": _replaced(_RD, magnitude=0.5),
-        "fresh start": _replaced(_RD, from_teacher=False),
         "start: its blocks, from the usual teacher": _replaced(
             _RD, start=LIKE_STUDENT_COPIED
         ),
@@ -240,6 +238,10 @@ _CHANGES: dict[str, dict[str, Contender]] = {
     "R+G": {
         "approx_sign kernels": _RG_APPROX,
         "feature matching 0.1 alone": _RG.with_settings(**_MATCHED_LITTLE),
+        "pooled to 1x1": _replaced(_RG, discriminator={"grid": 1}),
+        "faster discriminators": _replaced(
+            _RG, optimizers={"discriminator_optimizer": 0.3}
+        ),
         "weight 0.1": _RG01,
         "weight 1": _RG.with_settings(adversarial_weight=1.0),
     },

@@ -29,7 +29,13 @@ _NETWORKS = {
     "rbcn": "`RBCN`",
     "reactnet": "`ReActNet`",
 }
-_RECTIFIED = ("rbcn", "reactnet")
+# What those functions give their kernels; the others take it as an argument.
+_SIGNS = {
+    "full_precision": "",
+    "bcnn": "`ste_sign`",
+    "xnornet": "`magnitude_aware_sign`",
+    "birealnet": "`magnitude_aware_sign`",
+}
 _TEACHERS = {
     TEACHER: "the usual teacher",
     LIKE_STUDENT: "its own blocks in full precision",
@@ -61,7 +67,7 @@ def contender_table(names: Iterable[str]) -> str:
             (
                 name,
                 _NETWORKS[chosen.network],
-                f"`{chosen.kernel_quantizer}`" if chosen.network in _RECTIFIED else "",
+                _SIGNS.get(chosen.network, f"`{chosen.kernel_quantizer}`"),
                 "; ".join(_losses(chosen)),
                 _TAPS[chosen.taps] if chosen.taps else "",
                 "" if name == TEACHER else _start(chosen),

@@ -84,7 +84,8 @@ def figure_that_counts(found: Iterable[Rows]) -> str:
     Args:
         found: The lines of each of its contenders.
     """
-    tested = all("test_accuracy" in row for rows in found for row in rows)
+    own = [row for rows in found for row in rows]
+    tested = bool(own) and all("test_accuracy" in row for row in own)
     return "test_accuracy" if tested else "validation_accuracy"
 
 

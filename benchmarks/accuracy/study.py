@@ -74,7 +74,7 @@ def planned(arguments: argparse.Namespace, rows: Rows) -> list[Asked]:
     """The runs that are asked for, seed by seed."""
     size = arguments.size
     if arguments.repeat:
-        return repeated(read_lines(Places().lines))
+        return repeated(read_lines(arguments.repeat))
     if arguments.teachers:
         needed = dict.fromkeys(contender(n).teacher for n in contenders_at(size))
         chosen = arguments.contender or list(needed)
@@ -137,10 +137,10 @@ def claimed(path: Path, wait: bool = False) -> Iterator[bool]:
 
     Args:
         path: Of the file.
-        wait: Until no other process is at it.
+        wait: Until it is free, in place of yielding False.
 
     Yields:
-        Whether none is.
+        Whether it is this process's now.
     """
     with path.open("w") as file:
         try:
@@ -157,7 +157,8 @@ def train_once(run: Run, places: Places, wait: bool) -> None:
     Args:
         run: Which one.
         places: Where things are.
-        wait: For another process that is at it, which may be stopped before its end.
+        wait: If another process is at it, until that one has ended. If it was stopped,
+            this one goes on with the run.
     """
     with claimed(places.work / f"{run.digest()}.lock", wait) as is_ours:
         if not is_ours or run.digest() in done(places.lines):
@@ -177,7 +178,13 @@ def main() -> None:
     which.add_argument("--teachers", action="store_true", help="which come first")
     which.add_argument("--questions", action="store_true")
     which.add_argument(
-        "--repeat", action="store_true", help="all that the committed lines are of"
+        "--repeat",
+        type=Path,
+        nargs="?",
+        const=Places().lines,
+        metavar="LINES",
+        help="all runs of a file of lines, whichever size, seeds and rates; of the "
+        "committed one by default",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
