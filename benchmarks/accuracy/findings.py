@@ -335,8 +335,8 @@ FINDINGS = (
         "place of 0.2, but are told apart as easily, and the gradient is as small and "
         "as far from the task's "
         "([measured](../benchmarks/results/accuracy/gradients_pretrained.md)).",
-        alone=Runs("R, pretrained, distillation", 3e-2),
-        judged=Runs("R+G, pretrained, distillation", 3e-2),
+        alone=Runs("R, pretrained, distillation", None),
+        judged=Runs("R+G, pretrained, distillation", None),
         large=Runs("R, pretrained, distillation", None, "large"),
         large_judged=Runs("R+G, pretrained, distillation", None, "large"),
     ),
