@@ -265,13 +265,15 @@ FINDINGS = (
         "the usual teacher and {taught} with that from them, and {usual} with the "
         "usual start: it is the start that counts. With kernels scaled up to 0.5 on "
         "average, so that their signs hold longer, it is {pretrained}; from the usual "
-        "start such kernels have {larger}. In the large networks the student has "
+        "start such kernels have {larger}. Bi-Real Net has {plain} with that start and "
+        "distillation, at the same rate. In the large networks the student has "
         "{large}, and {large_usual} with the usual start.",
         blocks=Runs(LIKE_STUDENT, 1e-2),
         started=Runs("R, distillation, start: its blocks", 3e-2),
         taught=Runs("R, distillation, teacher and start: its blocks", 3e-2),
         usual=Runs("R, distillation", 3e-2),
         pretrained=Runs("R, pretrained, distillation", 3e-2),
+        plain=Runs("Bi-Real Net, pretrained, distillation", 3e-2),
         larger=Runs("R, distillation, kernels of 0.5 at the start", 3e-2),
         large=Runs("R, pretrained, distillation", None, "large"),
         large_usual=Runs("R, distillation", None, "large"),
