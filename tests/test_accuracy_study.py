@@ -1,6 +1,7 @@
 """benchmarks/accuracy: its runs, and what it makes of the lines they leave."""
 
 import argparse
+import collections
 import json
 import os
 import re
@@ -777,6 +778,20 @@ def test_networks_are_tested_when_all_have_been_trained():
     # Of those that are not of the conclusion there may be fewer.
     more = line("ReActNet", 0.85, size="large")
     assert more in last_step.to_test([*rows, more], "large")
+
+
+def test_accuracies_in_documents_are_those_of_the_lines():
+    root = places.RESULTS.parents[2]
+    known, means = set(), collections.defaultdict(list)
+    for row in lines.read_lines(places.RESULTS / "runs.jsonl"):
+        accuracy = 100 * row["validation_accuracy"]
+        known.add(f"{accuracy:.2f}")
+        means[row["size"], str(row["settings"]), row["learning_rate"]].append(accuracy)
+    known.update(f"{np.mean(values):.2f}" for values in means.values())
+    text = (root / "docs" / "training.md").read_text("utf-8")
+    told = re.findall(r"(\d\d\.\d\d) %", text)
+    assert len(told) > 10
+    assert [figure for figure in told if figure not in known] == []
 
 
 @pytest.mark.parametrize("size", ["small", "large"])

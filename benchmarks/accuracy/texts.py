@@ -3,8 +3,8 @@
 INTRODUCTION = """\
 # Does rectification with discriminators pay?
 
-Written by benchmarks/accuracy/report.py from the lines of benchmarks/results/accuracy;
-`make evidence` runs the whole study.
+Written by benchmarks/accuracy/report.py from the lines that the study's runs left;
+`make evidence` goes on with it, or [repeats it](../benchmarks/README.md).
 """
 IN_SHORT_TEXT = """\
 The study had two aims. First, that the paper's method (R+G, with or without B) is over
