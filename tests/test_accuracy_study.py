@@ -511,7 +511,7 @@ def test_what_each_part_adds_over_the_seeds_that_both_have():
 def test_the_best_student_is_named():
     found = found_with(R=[0.83, 0.83, 0.83], R_G=[0.82, 0.82, 0.82])
     (sentence,) = conclusion.best_student(found)
-    assert "is R, 83.00 ± 0.00 %, which closes 30% of" in sentence
+    assert "is R, with 83.00 ± 0.00 %, which closes 30% of" in sentence
     lucky = found_with(R=[0.83, 0.83, 0.83], R_G=[0.89])
     assert conclusion.best_student(lucky) == [sentence]
     assert conclusion.best_student(found_with()) == []
@@ -579,7 +579,7 @@ def test_one_seed_has_no_spread_to_be_beaten(tmp_path):
 def test_the_best_student_is_told_with_those_that_are_as_good():
     found = found_with(R=[0.83, 0.84, 0.85], R_G=[0.83, 0.83, 0.85])
     (told,) = conclusion.best_student(found)
-    assert "is R, 84.00 ± 1.00 %, which closes 40% of that gap." in told
+    assert "is R, with 84.00 ± 1.00 %, which closes 40% of that gap." in told
     assert told.endswith("Within the spread of it: R+G.")
     (told,) = conclusion.best_student(found_with(R=[0.83, 0.84, 0.85]))
     assert told.endswith("of that gap.")
@@ -792,6 +792,28 @@ def test_accuracies_in_documents_are_those_of_the_lines():
     told = re.findall(r"(\d\d\.\d\d) %", text)
     assert len(told) > 10
     assert [figure for figure in told if figure not in known] == []
+
+
+def test_the_readme_has_the_figures_of_the_test_images():
+    tested = {row["digest"]: row for row in lines.read_lines(places.Places().tested)}
+    rows = lines.read_lines(places.Places().lines)
+    rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
+    found = report.judged_sizes(rows)["large"]
+    assert found.figure == "test_accuracy"
+    readme = (places.RESULTS.parents[2] / "README.md").read_text("utf-8")
+    for words, name in (
+        ("full precision", contenders.TEACHER),
+        ("1 bit: Bi-Real Net in plain larq", "Bi-Real Net"),
+        ("1 bit: scales and distillation", "R, distillation"),
+        (
+            "1 bit: the same, from its own blocks in full precision",
+            "R, pretrained, distillation",
+        ),
+    ):
+        row = f"| {words} | {found.score(name)} | {found.file_size(name):,} |"
+        assert row in readme
+    other = found.score("Bi-Real Net, pretrained, distillation")
+    assert f"has {other} %." in readme
 
 
 @pytest.mark.parametrize("size", ["small", "large"])

@@ -10,7 +10,8 @@ IN_SHORT_TEXT = """\
 The study had two aims. First, that the paper's method (R+G, with or without B) is over
 Bi-Real Net by more than the spread. Second, that the full method (R+G with whatever
 else helps) closes half of the gap between Bi-Real Net and the teacher, at no byte more
-in the file. The pretrained contenders joined when the others had missed both.
+in the file. The pretrained contenders joined when the others had missed both. Which
+contender is the best one is chosen by validation accuracy, whatever is told of it.
 
 What a part adds is the mean over the seeds that both contenders have, ± its standard
 deviation; each has its own best learning rate. The spread is the largest of three
@@ -34,7 +35,8 @@ LIMITS = """\
   from three rates at least, the large ones from two ([all
   rates](#rates-of-the-small-networks)).
 - The same validation images chose weights, quantizers and starts. The test images are
-  read after all that, once for each network of the conclusion.
+  read after all that, once for each network of the conclusion; there all have less, the
+  teacher too.
 """
 CONTENDERS_TEXT = """\
 Residual networks of three stages, two blocks each, behind a real first convolution;
