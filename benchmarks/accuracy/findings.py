@@ -211,18 +211,20 @@ FINDINGS = (
         taught_hidden=Runs("R+G, distillation, feature matching 0.1 alone", 3e-2),
     ),
     Finding(
-        "**No kind of discriminator comes back to R without them,** which has {alone}. "
-        "With the weight 0.1, where differences show: R+G has {base}; {log} with the "
-        "logarithmic loss, {relativistic} with the relativistic one, {no_limit} "
-        "without a limit to the discriminators' accuracy, {smooth} with label "
-        "smoothing, {penalty} with a gradient penalty, {spectral} with spectral "
+        "**No kind of discriminator is clearly better than none.** R without them has "
+        "{alone}. With the weight 0.1, where differences show: R+G has {base}; {log} "
+        "with the logarithmic loss, {relativistic} with the relativistic one, "
+        "{no_limit} without a limit to the discriminators' accuracy, {smooth} with "
+        "label smoothing, {penalty} with a gradient penalty, {spectral} with spectral "
         "normalisation, {units} with 16 units, {warm} when warmed up. Best are pooled "
         "to 1x1, {pooled}, faster discriminators, {faster}, and taps at stages alone, "
         "{stages}; worst are taps at additions, {additions}. With the weight 0.01 the "
-        "best two change R+G by {pooled_more} and {faster_more}.",
+        "best two change R+G by {pooled_more} and {faster_more}; faster discriminators "
+        "then have {over_none} more than none.",
         alone=Runs("R", 3e-2),
         pooled_more=Difference("R+G, pooled to 1x1", "R+G", 3e-2),
         faster_more=Difference("R+G, faster discriminators", "R+G", 3e-2),
+        over_none=Difference("R+G, faster discriminators", "R", 3e-2),
         base=Runs("R+G, weight 0.1", 3e-2),
         log=Runs("R+G, weight 0.1, log", 3e-2),
         relativistic=Runs("R+G, weight 0.1, relativistic", 3e-2),
