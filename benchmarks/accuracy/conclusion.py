@@ -108,7 +108,8 @@ def best_student(found: Found) -> list[str]:
     best = found.best(students)
     seeds_told = "one seed" if most == 1 else f"{most} seeds"
     told = (
-        f"The best 1-bit student of those with {seeds_told} is {best}, with "
+        f"The best 1-bit student of those with {seeds_told}, chosen by validation "
+        f"accuracy, is {best}, with "
         f"{found.score(best)} %, which closes {100 * found.share(best):.0f}% of that "
         "gap."
     )

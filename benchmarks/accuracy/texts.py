@@ -35,8 +35,8 @@ LIMITS = """\
   from three rates at least, the large ones from two ([all
   rates](#rates-of-the-small-networks)).
 - The same validation images chose weights, quantizers and starts. The test images are
-  read after all that, once for each network of the conclusion; there all have less, the
-  teacher too.
+  read after all that, once for each network of the conclusion; in the mean every
+  contender has less there, and the teacher too.
 """
 CONTENDERS_TEXT = """\
 Residual networks of three stages, two blocks each, behind a real first convolution;
@@ -59,8 +59,9 @@ Points of accuracy on the images of the tables above, ± the standard deviation,
 number of seeds. Bold is what is clear; one seed decides nothing.
 """
 FINDINGS_TEXT = """\
-Of the small networks unless it says so, by validation accuracy. What rests on one seed
-is a hint.
+By validation accuracy, and of the small networks, unless it says otherwise: compare
+these figures with each other, and not with those of the tables above, which are of the
+test images once these have been read. What rests on one seed is a hint.
 """
 BUDGETS_TEXT = """\
 By validation accuracy, at rates that were chosen with the usual budget, but for two:
