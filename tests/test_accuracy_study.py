@@ -342,11 +342,11 @@ def test_runs_are_done_once_and_by_one_process(tmp_path):
 
 def test_the_command_goes_from_teachers_to_students(tmp_path, monkeypatch):
     """A repeat into an empty folder, whose teachers are known only when trained."""
-    names = {
-        "R, distillation, teacher and start: its blocks, 10 epochs": 0,
-        contenders.LIKE_STUDENT_TAUGHT: 1,
-        contenders.TEACHER: 2,
-    }
+    names = [
+        "R, distillation, teacher and start: its blocks, 10 epochs",
+        contenders.LIKE_STUDENT_TAUGHT,
+        contenders.TEACHER,
+    ]
     before = tmp_path / "before.jsonl"
     before.write_text("\n".join(json.dumps(line(name, 0.8)) for name in names))
     calls = []
@@ -357,7 +357,6 @@ def test_the_command_goes_from_teachers_to_students(tmp_path, monkeypatch):
 
     arguments = ["--repeat", before, "--results", tmp_path / "r", "--work", tmp_path]
     monkeypatch.setattr("sys.argv", ["study.py", *map(str, arguments)])
-    waits = []
     with (
         mock.patch.object(study, "trained", trained),
         mock.patch.object(study, "claimed", wraps=study.claimed) as claimed,
@@ -366,7 +365,7 @@ def test_the_command_goes_from_teachers_to_students(tmp_path, monkeypatch):
         study.main()
         waits = [call.args[1] for call in claimed.call_args_list]
         study.main()
-    assert [run.contender for run in calls] == list(names)[::-1]
+    assert [run.contender for run in calls] == names[::-1]
     usual, between, student = calls
     assert (usual.teacher, between.teacher) == (None, usual.digest())
     assert student.teacher == between.digest()
@@ -798,10 +797,7 @@ def test_accuracies_in_documents_are_those_of_the_lines():
 
 
 def test_the_readme_has_the_figures_of_the_test_images():
-    tested = {row["digest"]: row for row in lines.read_lines(places.Places().tested)}
-    rows = lines.read_lines(places.Places().lines)
-    rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
-    found = report.judged_sizes(rows)["large"]
+    found = report.judged_sizes(lines.read_study(places.Places()))["large"]
     assert found.figure == "test_accuracy"
     readme = (places.RESULTS.parents[2] / "README.md").read_text("utf-8")
     for words, name in (

@@ -179,9 +179,7 @@ TESTED = [
 
 
 def test_the_default_rests_on_the_lines_of_the_study():
-    rows = lines.read_lines(places.RESULTS / "runs.jsonl")
-    tested = {r["digest"]: r for r in lines.read_lines(places.Places().tested)}
-    rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
+    rows = lines.read_study(places.Places())
     expected = {}
     for figure, table in (
         ("validation_accuracy", ACCURACIES),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders import CONTENDERS, QUESTIONS, TEACHER, TEACHERS, names, settings_of
+from places import Places
 
 Rows = list[dict[str, Any]]
 # The learning rates that each contender chooses from, by its validation accuracy. The
@@ -27,6 +28,13 @@ def read_lines(path: Path) -> Rows:
     """All lines of a file; none if there is no file."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
+
+
+def read_study(places: Places) -> Rows:
+    """The lines of all runs, with what the last step found of those it has tested."""
+    tested = {row["digest"]: row for row in read_lines(places.tested)}
+    rows = read_lines(places.lines)
+    return [{**row, **tested.get(row["digest"], {})} for row in rows]
 
 
 def of(rows: Rows, size: str, contender: str, **fields: Any) -> Rows:

@@ -20,7 +20,7 @@ from conclusion import in_short
 from contenders import CONCLUSIVE, CONTENDERS, PLAIN, SEEDS, TEACHER
 from described import contender_table
 from findings import findings, verdict
-from lines import Rows, figure_that_counts, finals, read_lines
+from lines import Rows, figure_that_counts, finals, read_study
 from places import RESULTS, Places
 from plots import plot_accuracies, plot_discriminators
 from sizes import SIZES
@@ -218,9 +218,7 @@ def main() -> None:
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
     places = Places(arguments.results)
-    rows = read_lines(places.lines)
-    tested = {row["digest"]: row for row in read_lines(places.tested)}
-    rows = [{**row, **tested.get(row["digest"], {})} for row in rows]
+    rows = read_study(places)
     folder = arguments.document.with_suffix("")
     arguments.document.parent.mkdir(parents=True, exist_ok=True)
     arguments.document.write_text(document(rows, folder, places), encoding="utf-8")
